@@ -119,12 +119,12 @@ def _datadog(folder: Path) -> Iterator[Destination]:
 
 def _log_server(kind: Input, block: str) -> Callable[[Path], AbstractContextManager[Destination]]:
     @contextlib.contextmanager
-    def started(folder: Path) -> Iterator[Destination]:
+    def run_server(folder: Path) -> Iterator[Destination]:
         server = LogServer(folder / "rsyslog", kind)
         with _up(server.start, server.stop):
             yield Destination(f'{block}\nhost = "127.0.0.1"\nport = {server.port}')
 
-    return started
+    return run_server
 
 
 @contextlib.contextmanager
@@ -139,7 +139,7 @@ def _collector(port: str, block: str) -> Callable[[Path], AbstractContextManager
     """Return how a collector is started; `block` has PORT and SECRET in it."""
 
     @contextlib.contextmanager
-    def started(folder: Path) -> Iterator[Destination]:
+    def run_server(folder: Path) -> Iterator[Destination]:
         collector = Collector(folder)
         with _up(collector.start, collector.stop):
             yield Destination(
@@ -148,7 +148,7 @@ def _collector(port: str, block: str) -> Callable[[Path], AbstractContextManager
                 )
             )
 
-    return started
+    return run_server
 
 
 @contextlib.contextmanager
@@ -166,13 +166,13 @@ def _postgres(folder: Path) -> Iterator[Destination]:
 
 def _file(scheme: str) -> Callable[[Path], AbstractContextManager[Destination]]:
     @contextlib.contextmanager
-    def named(folder: Path) -> Iterator[Destination]:
+    def open_file(folder: Path) -> Iterator[Destination]:
         yield Destination(
             f'type = "sql"\nurl = "{scheme}://{folder}/traces.db"',
             lambda: _remove(folder / "traces.db"),
         )
 
-    return named
+    return open_file
 
 
 def _remove(path: Path) -> None:

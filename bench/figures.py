@@ -66,7 +66,7 @@ def print_depth(tree: SourceTree) -> None:
     """Print the longest chain of imports, with and without the faces of packages in it."""
     direct: dict[str, set[str]] = {module: set() for module in tree.modules}
     for found in tree.own_imports:
-        target = behind_the_face(tree, found)
+        target = find_definition(tree, found)
         if target != found.module:
             direct[found.module].add(target)
     print()
@@ -76,11 +76,11 @@ def print_depth(tree: SourceTree) -> None:
     print(f"circles of imports: {len(tree.circles())}")
 
 
-def behind_the_face(tree: SourceTree, found: Import) -> str:
+def find_definition(tree: SourceTree, found: Import) -> str:
     """Return the module that defines what is imported, where a package passes it on."""
     for passed_on in tree.imports_of[found.target]:
         if found.name and passed_on.alias == found.name and passed_on.target in tree.modules:
-            return behind_the_face(tree, passed_on)
+            return find_definition(tree, passed_on)
     return found.target
 
 

@@ -30,22 +30,18 @@ _ALPHANUMERIC = string.ascii_letters + string.digits
 _CHUNK_LINES = 2048
 
 
-def _drawn(rng: random.Random, alphabet: str, length: int) -> str:
+def _draw(rng: random.Random, alphabet: str, length: int) -> str:
     return "".join(rng.choices(alphabet, k=length))
 
 
 # Each credential is put together from pieces here, so that no scanner of source code takes this
 # file for a leak.
 _SECRETS: tuple[Callable[[random.Random], str], ...] = (
-    lambda rng: (
-        "aws access key " + "AK" + "IA" + _drawn(rng, string.ascii_uppercase + "234567", 16)
-    ),
-    lambda rng: "git push with " + "gh" + "p_" + _drawn(rng, _ALPHANUMERIC, 36),
-    lambda rng: "export DB_PASS" + "WORD=" + _drawn(rng, _ALPHANUMERIC, 18),
-    lambda rng: "Authorization: Bea" + "rer " + _drawn(rng, _ALPHANUMERIC, 40),
-    lambda rng: (
-        "postgres" + "://app:" + _drawn(rng, _ALPHANUMERIC, 16) + "@db.internal:5432/orders"
-    ),
+    lambda rng: "aws access key " + "AK" + "IA" + _draw(rng, string.ascii_uppercase + "234567", 16),
+    lambda rng: "git push with " + "gh" + "p_" + _draw(rng, _ALPHANUMERIC, 36),
+    lambda rng: "export DB_PASS" + "WORD=" + _draw(rng, _ALPHANUMERIC, 18),
+    lambda rng: "Authorization: Bea" + "rer " + _draw(rng, _ALPHANUMERIC, 40),
+    lambda rng: "postgres" + "://app:" + _draw(rng, _ALPHANUMERIC, 16) + "@db.internal:5432/orders",
 )
 
 
@@ -74,7 +70,7 @@ def _message(rng: random.Random, text: str) -> str:
 
 def _tool_result(rng: random.Random, text: str) -> str:
     return (
-        f'{{"type":"tool_result","id":"call_{_drawn(rng, _ALPHANUMERIC, 24)}",'
+        f'{{"type":"tool_result","id":"call_{_draw(rng, _ALPHANUMERIC, 24)}",'
         f'"session":"{_identifier(rng)}","tool":"{rng.choice(_TOOLS)}",'
         f'"input":{{"path":"/workspace/src/{rng.choice(_WORDS)}/{rng.choice(_WORDS)}.py",'
         f'"limit":{rng.randint(1, 2000)}}},"output":"{text}",'

@@ -56,7 +56,7 @@ def _speed(
     ]
 
 
-def generated(folder: str, settings: Settings) -> list[Row]:
+def measure_generated(folder: str, settings: Settings) -> list[Row]:
     """Measure speed and peak memory on generated lines."""
     os.makedirs(os.path.join(folder, "traces"))
     for number in range(4):
@@ -132,7 +132,7 @@ def start(folder: str, settings: Settings) -> list[Row]:
 
 
 def idle(folder: str, settings: Settings) -> list[Row]:
-    """Measure what quiet files cost: with change notices and by polling alone, side by side."""
+    """Measure what quiet files cost: with change events and by polling alone, side by side."""
     traces = os.path.join(folder, "traces")
     source = generate.lines(1)
     for number in range(settings.quiet_files):
@@ -179,7 +179,7 @@ def _percent_of_a_core(daemon: Daemon, settings: Settings) -> tuple[float, ...]:
 
 
 MEASUREMENTS: dict[str, Callable[[str, Settings], list[Row]]] = {
-    "generated": generated,
+    "generated": measure_generated,
     "real": real,
     "events": events,
     "several": several,

@@ -70,7 +70,7 @@ def servers(folder: str, settings: Settings) -> list[Row]:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             try:
                 with started(Path(place)) as destination:
-                    rows += _measured(folder, destination, counts).rows(name)
+                    rows += _measure_destination(folder, destination, counts).rows(name)
             except (pytest.skip.Exception, pytest.fail.Exception, Failed, OSError) as reason:
                 print(f"  {name}: no row: {reason}", file=sys.stderr)
                 continue
@@ -90,7 +90,7 @@ def _write(traces: str, size_bytes: int, seed: int) -> int:
         return sum(1 for _ in file)
 
 
-def _measured(folder: str, destination: Destination, counts: list[int]) -> Measured:
+def _measure_destination(folder: str, destination: Destination, counts: list[int]) -> Measured:
     found, cache = Measured(), os.path.join(folder, "cache")
     for turn, lines in enumerate(counts):
         destination.clear()

@@ -21,7 +21,7 @@ from tracesidecar.sanitize.sanitizer import REVISION, Sanitizer
 
 
 @cache
-def compiled() -> Path:
+def compile_rules() -> Path:
     """Return a cache directory with the compiled rules, as the daemon keeps it with its state."""
     engine = version("hyperscan")
     key = hashlib.sha256(repr((engine, REVISION, "hmac")).encode() + catalogue_bytes()).hexdigest()[
@@ -39,9 +39,9 @@ def compiled() -> Path:
 
 
 @cache
-def shared_cache() -> Path:
+def find_shared_cache() -> Path:
     """Return one cache for all tests: the commands that read compile the rules once."""
-    return compiled().parent / f"{compiled().name}-cache"
+    return compile_rules().parent / f"{compile_rules().name}-cache"
 
 
 def warm(state: Path) -> None:
@@ -59,8 +59,8 @@ def warm(state: Path) -> None:
 def sign_compiled(folder: Path, key: bytes | None = None) -> None:
     """Put the compiled rules into a cache, as a program with this key has kept them."""
     cache = DatabaseCache(str(folder), key)
-    for path in compiled().glob("*.hsdb"):
+    for path in compile_rules().glob("*.hsdb"):
         name, _, digest = path.stem.rpartition("-")
-        content = DatabaseCache(str(compiled())).load(name, digest)
+        content = DatabaseCache(str(compile_rules())).load(name, digest)
         assert content is not None, f"{path} was changed: remove its directory"
         cache.store(name, digest, content)

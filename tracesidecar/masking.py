@@ -65,19 +65,21 @@ def mask_log_event(
 ) -> Mapping[str, object]:
     """Mask every text of a log event by the mask in force (a processor of structlog)."""
     mask = _in_force.get()
-    return event if mask is None else {key: _masked(value, mask) for key, value in event.items()}
+    return (
+        event if mask is None else {key: _mask_value(value, mask) for key, value in event.items()}
+    )
 
 
 _in_force: ContextVar[Mask | None] = ContextVar("mask", default=None)
 
 
-def _masked(value: object, mask: Mask) -> object:
+def _mask_value(value: object, mask: Mask) -> object:
     if isinstance(value, str):
         return mask.apply(value)
     if isinstance(value, list | tuple):
-        return [_masked(item, mask) for item in value]
+        return [_mask_value(item, mask) for item in value]
     if isinstance(value, dict):
-        return {key: _masked(item, mask) for key, item in value.items()}
+        return {key: _mask_value(item, mask) for key, item in value.items()}
     return value
 
 

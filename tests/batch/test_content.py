@@ -40,14 +40,14 @@ EVENT = Event(
 )
 
 
-def filled(spec: BatchSpec) -> BatchBuilder:
+def fill(spec: BatchSpec) -> BatchBuilder:
     builder = BatchBuilder(spec, clock=lambda: FIRST)
     builder.add(CLEAN, PATH, [DialectEvent("generic", EVENT)])
     return builder
 
 
 def test_what_a_destination_gets_beside_a_record_is_narrowed_too() -> None:
-    batch = filled(SPEC).close().batch
+    batch = fill(SPEC).close().batch
     assert batch is not None
     [record] = batch.records
     beside = "\n".join(str(each) for each in record)
@@ -58,18 +58,18 @@ def test_what_a_destination_gets_beside_a_record_is_narrowed_too() -> None:
 
 def test_full_and_actions_name_the_file_and_metadata_its_hash() -> None:
     for content in ("full", "actions"):
-        batch = filled(replace(SPEC, content=content)).close().batch
+        batch = fill(replace(SPEC, content=content)).close().batch
         assert batch is not None
         assert batch.records[0].source == PATH
-    manifest = filled(STORE).close().plan.manifest
+    manifest = fill(STORE).close().plan.manifest
     [described] = decode_manifest(manifest).ranges
     assert re.fullmatch("[0-9a-f]{32}", described.path)
     assert b"alice" not in manifest
 
 
 def test_a_replay_makes_the_same_bytes() -> None:
-    prepared = filled(STORE).close()
-    again = filled(STORE).close(prepared.plan)
+    prepared = fill(STORE).close()
+    again = fill(STORE).close(prepared.plan)
     assert prepared.batch is not None
     assert again.batch is not None
     assert [each.sha256 for each in again.batch.objects] == [

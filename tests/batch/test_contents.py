@@ -33,7 +33,7 @@ def event_of(line: int) -> DialectEvent:
     )
 
 
-def filled(*chunks: range, days: bool = True) -> tuple[PreparedBatch, list[int]]:
+def fill(*chunks: range, days: bool = True) -> tuple[PreparedBatch, list[int]]:
     """Return a batch of chunks of these lines, and the offsets of lines over the limit."""
     builder = BatchBuilder(
         SPEC if days else replace(SPEC, takes="body"), clock=lambda: float(FIRST)
@@ -67,7 +67,7 @@ def ids(prepared: PreparedBatch) -> list[list[str]]:
 
 
 def test_days_that_take_turns_in_a_chunk_are_two_objects_whose_lines_are_known() -> None:
-    prepared, too_large = filled(range(5))
+    prepared, too_large = fill(range(5))
     assert too_large == [TOO_LARGE * LENGTH]
     assert ids(prepared) == [["1", "4"], ["0", "3"]]
     assert prepared.plan.parts == (
@@ -79,8 +79,8 @@ def test_days_that_take_turns_in_a_chunk_are_two_objects_whose_lines_are_known()
 
 
 def test_objects_are_the_same_however_their_lines_came_in_chunks() -> None:
-    whole, _ = filled(range(5))
-    split, too_large = filled(range(1), range(1, 3), range(3, 5))
+    whole, _ = fill(range(5))
+    split, too_large = fill(range(1), range(1, 3), range(3, 5))
     assert too_large == [TOO_LARGE * LENGTH]
     assert whole.batch is not None
     assert split.batch is not None
@@ -90,6 +90,6 @@ def test_objects_are_the_same_however_their_lines_came_in_chunks() -> None:
 
 
 def test_one_body_has_the_lines_of_all_days_in_their_order() -> None:
-    prepared, _ = filled(range(5), days=False)
+    prepared, _ = fill(range(5), days=False)
     assert ids(prepared) == [["0", "1", "3", "4"]]
     assert prepared.plan.parts == ()

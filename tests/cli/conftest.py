@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.warm import shared_cache
+from tests.warm import find_shared_cache
 
 PROGRAM = Path(sys.executable).with_name("tracesidecar")
 
@@ -35,7 +35,7 @@ class Desk:
         return {
             **kept,
             "HOME": str(self.home),
-            "XDG_CACHE_HOME": str(shared_cache()),
+            "XDG_CACHE_HOME": str(find_shared_cache()),
             "LOG_FORMAT": "json",
             **more,
         }

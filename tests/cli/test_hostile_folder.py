@@ -55,7 +55,7 @@ def what_ran(desk: Desk) -> list[str]:
     return ran.read_text().split() if ran.exists() else []
 
 
-def configured(desk: Desk) -> str:
+def write_configuration(desk: Desk) -> str:
     """Write a configuration outside the hostile folder; return its path."""
     path = desk.home / "configuration.toml"
     path.write_text(
@@ -71,7 +71,7 @@ def configured(desk: Desk) -> str:
 def test_nothing_in_the_current_directory_is_run_while_the_rules_are_compiled(
     hostile: Desk, commands: tuple[tuple[str, ...], ...]
 ) -> None:
-    config, there = configured(hostile), sorted(hostile.folder.iterdir())
+    config, there = write_configuration(hostile), sorted(hostile.folder.iterdir())
     for words in commands:
         done = hostile.call(
             *(word.format(config=config) for word in words),
@@ -114,7 +114,7 @@ def test_the_module_form_of_the_command_does_not_look_into_the_current_directory
 
 
 def test_exec_finds_the_agent_by_the_absolute_directories_of_path(hostile: Desk) -> None:
-    config = configured(hostile)
+    config = write_configuration(hostile)
     path = f":.:{os.environ['PATH']}"
     done = hostile.call("exec", "--config", config, "--", "sh", "-c", "exit 3", PATH=path)
     assert (done.returncode, what_ran(hostile)) == (3, []), done.stderr
@@ -131,7 +131,7 @@ def test_the_agent_of_exec_has_the_environment_and_the_umask_of_the_caller(desk:
     )
     path = f"{os.environ['PATH']}:."
     done = subprocess.run(
-        [PROGRAM, "exec", "--config", configured(desk), "--", "sh", "-c", script],
+        [PROGRAM, "exec", "--config", write_configuration(desk), "--", "sh", "-c", script],
         env=desk.environment(PATH=path, PYTHONPATH="lib", SSLKEYLOGFILE="keys"),
         cwd=desk.folder,
         umask=0o027,
@@ -152,7 +152,7 @@ def test_no_session_keys_are_written(desk: Desk) -> None:
     keys = desk.folder / "keys"
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_serve, args=(server, context), daemon=True).start()
-        config = Path(configured(desk))
+        config = Path(write_configuration(desk))
         config.write_text(
             config.read_text() + f'[[sink]]\nname = "remote"\ntype = "http"\n'
             f'url = "https://localhost:{server.getsockname()[1]}/"\n'
@@ -186,7 +186,7 @@ def test_a_configuration_that_somebody_else_may_have_written_is_not_taken(
     desk: Desk, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(desk.folder)
-    path = Path(configured(desk))
+    path = Path(write_configuration(desk))
     found = desk.folder / "tracesidecar.toml"
     if kind == "their link":
         found.symlink_to(path)
@@ -233,7 +233,7 @@ def test_init_writes_through_no_link_of_another_user(desk: Desk) -> None:
 def test_a_group_may_write_to_the_configuration_if_it_is_this_users_alone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, member: str
 ) -> None:
-    found = desk.write("tracesidecar.toml", Path(configured(desk)).read_bytes())
+    found = desk.write("tracesidecar.toml", Path(write_configuration(desk)).read_bytes())
     found.chmod(0o664)  # as a umask of 002 makes it
     me = pwd.getpwuid(os.geteuid()).pw_name
     group = grp.struct_group((me, "x", found.stat().st_gid, [member] if member else []))
@@ -246,7 +246,7 @@ def test_a_clouds_library_finds_its_programs_by_the_absolute_directories_of_path
     hostile: Desk,
 ) -> None:
     """Azure's asks `uname -p` for its User-Agent, and `az` and `pwsh` for credentials."""
-    config = Path(configured(hostile))
+    config = Path(write_configuration(hostile))
     config.write_text(
         config.read_text() + '[[sink]]\nname = "azure"\ntype = "azure"\ncontainer = "traces"\n'
         'account_url = "https://127.0.0.1:1"\n'

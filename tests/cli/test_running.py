@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import PROGRAM, Desk
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 
 CONFIGURATION = """\
 state_directory = "../state"
@@ -41,19 +41,19 @@ def daemon(desk: Desk) -> Iterator[Desk]:
         ) as process,
     ):
         try:
-            eventually(
+            wait_until(
                 lambda: (
                     any((desk.folder / "lake").glob("raw/v1/*/*.gz")) or process.poll() is not None
                 )
             )
-            eventually(lambda: delivered(desk) == 2)
+            wait_until(lambda: count_delivered(desk) == 2)
             yield desk
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(600)
 
 
-def delivered(desk: Desk) -> int:
+def count_delivered(desk: Desk) -> int:
     done = desk.call("status", "--json")
     return (
         int(json.loads(done.stdout)["sinks"][0]["delivered_lines"]) if done.returncode == 0 else 0
@@ -86,7 +86,7 @@ def test_exec_ships_what_the_agent_writes_and_exits_with_its_code(desk: Desk) ->
         "exec", "--", "sh", "-c", "mkdir -p traces; echo '{\"a\":1}' > traces/b.jsonl; exit 3"
     )
     assert done.returncode == 3
-    assert delivered(desk) == 1
+    assert count_delivered(desk) == 1
 
 
 def test_the_agents_own_options_are_not_ours(desk: Desk) -> None:

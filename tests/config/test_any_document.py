@@ -101,7 +101,7 @@ _blocks = st.lists(
 )
 
 
-def written(pairs: dict[str, str]) -> str:
+def render_pairs(pairs: dict[str, str]) -> str:
     return "".join(f"{key} = {value}\n" for key, value in pairs.items())
 
 
@@ -113,7 +113,9 @@ def written(pairs: dict[str, str]) -> str:
 def test_any_document_is_judged(
     tmp_path: Path, top: dict[str, str], blocks: list[tuple[str, dict[str, str]]]
 ) -> None:
-    text = written(top) + "".join(f"{header}\n{written(pairs)}" for header, pairs in blocks)
+    text = render_pairs(top) + "".join(
+        f"{header}\n{render_pairs(pairs)}" for header, pairs in blocks
+    )
     inspection = Folder(tmp_path).inspect(text)
     assert inspection.problems or inspection.configuration is not None
     last = text.count("\n") + 1

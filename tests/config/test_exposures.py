@@ -62,7 +62,9 @@ def values(folder: Folder) -> None:
     (folder.path / "key.json").write_text("{}")
 
 
-def found(folder: Folder, sink: str, host: str, more: str = "") -> tuple[list[str], list[str]]:
+def inspect_sink(
+    folder: Folder, sink: str, host: str, more: str = ""
+) -> tuple[list[str], list[str]]:
     """The sentences of problems and warnings, without those about missing directories."""
     report = folder.inspect(SOURCE + SINK + sink.replace("HOST", host) + more)
     return (
@@ -75,23 +77,23 @@ def found(folder: Folder, sink: str, host: str, more: str = "") -> tuple[list[st
 def test_credentials_over_clear_text_are_judged_by_how_far_they_go(
     folder: Folder, sink: str
 ) -> None:
-    ((problem,), warnings) = found(folder, sink, "collector.example")
+    ((problem,), warnings) = inspect_sink(folder, sink, "collector.example")
     assert "credentials go to collector.example in clear text, and that is a public" in problem
     assert "insecure = true" in problem
     assert warnings == []
-    problems, (warning,) = found(folder, sink, "collector.example", "insecure = true\n")
+    problems, (warning,) = inspect_sink(folder, sink, "collector.example", "insecure = true\n")
     assert "over public networks" in warning
     assert problems == []
-    problems, (warning,) = found(folder, sink, "collector.agents.svc")
+    problems, (warning,) = inspect_sink(folder, sink, "collector.agents.svc")
     assert "the next release rejects this" in warning
     assert problems == []
-    assert found(folder, sink, "collector.agents.svc", "insecure = true\n") == ([], [])
-    assert found(folder, sink, "127.0.0.1") == ([], [])
+    assert inspect_sink(folder, sink, "collector.agents.svc", "insecure = true\n") == ([], [])
+    assert inspect_sink(folder, sink, "127.0.0.1") == ([], [])
 
 
 @pytest.mark.parametrize("sink", HARMLESS.values(), ids=HARMLESS)
 def test_what_needs_no_warning_has_none(folder: Folder, sink: str) -> None:
-    assert found(folder, sink, "collector.example") == ([], [])
+    assert inspect_sink(folder, sink, "collector.example") == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_what_others_may_read_or_forge_is_a_warning(folder: Folder, more: str, p
 
 def test_a_host_that_is_a_value_is_judged_and_not_shown(folder: Folder) -> None:
     folder.environ["WHERE"] = "collector-8c7d6e5f.example"
-    ((problem,), _) = found(folder, CREDENTIALS["splunk"], "${env:WHERE}")
+    ((problem,), _) = inspect_sink(folder, CREDENTIALS["splunk"], "${env:WHERE}")
     assert "credentials go to ${env:WHERE} in clear text" in problem
     with pytest.raises(ConfigurationError, match="public address"):
         folder.load(SOURCE + SINK + CREDENTIALS["splunk"].replace("HOST", "${env:WHERE}"))

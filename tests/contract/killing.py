@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.faults.campaign import Campaign
-from tests.faults.material import invalid_lines, mixed, valid_lines, without_repeated_ids
+from tests.faults.material import invalid_lines, mix, valid_lines, without_repeated_ids
 from tests.faults.oracle import Expected, expect
 
 BATCH = 'batch = { bytes = "64KiB", lines = 40, age = "1s", idle = "100ms" }'
@@ -23,7 +23,7 @@ def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
 
     `sink` is its block of configuration without `batch`.
     """
-    lines = mixed(
+    lines = mix(
         without_repeated_ids(valid_lines(LINES_PER_KILL * kills, kills)), invalid_lines(4), kills
     )
     moments = [POINTS[number % len(POINTS)] for number in range(kills)]

@@ -158,7 +158,7 @@ class Endpoint:
 
     def lines(self) -> list[bytes]:
         """Read back every record that it has stored."""
-        return self.receiver.kept_lines()
+        return self.receiver.read_kept_lines()
 
     def credentials_with(self, secret: str) -> str:
         """Return what the file `credentials` must hold for a secret."""

@@ -36,9 +36,9 @@ class Authority:
         self.ca = trustme.CA()
         self.file = folder / "ca.pem"
         self.ca.cert_pem.write_to_path(str(self.file))
-        self.server = self.written(folder / "server.pem", "127.0.0.1")
+        self.server = self.write_certificate(folder / "server.pem", "127.0.0.1")
 
-    def written(self, path: Path, name: str) -> Path:
+    def write_certificate(self, path: Path, name: str) -> Path:
         """Write a certificate of that name, with its key."""
         path.write_text(self.client(name))
         return path
@@ -85,7 +85,9 @@ class LogPlace:
         """Return how often the record with the most repeats has arrived: that often the batch was
         sent.
         """
-        return max(Counter(one.event_id for one in self.server.understood()).values(), default=0)
+        return max(
+            Counter(one.event_id for one in self.server.read_understood()).values(), default=0
+        )
 
     def credentials_with(self, secret: str) -> str:
         """Return what the file `credentials` must hold for a secret."""
@@ -116,7 +118,7 @@ def _place(kind: str, folder: Path, toxiproxy: Toxiproxy) -> Iterator[LogPlace]:
     with toxiproxy.before(server.port) as way:
         server.ports.add(way.port)
         yield LogPlace(
-            kind, server, way, authority.written(folder / "client.pem", SECRET), authority
+            kind, server, way, authority.write_certificate(folder / "client.pem", SECRET), authority
         )
     server.stop()
 

@@ -80,7 +80,7 @@ def ca(tmp_path: Path) -> trustme.CA:
     return ca
 
 
-def written(certificate: trustme.LeafCert, path: Path) -> Path:
+def write_certificate(certificate: trustme.LeafCert, path: Path) -> Path:
     path.write_bytes(certificate.private_key_and_cert_chain_pem.bytes())
     return path
 
@@ -90,7 +90,9 @@ def running(
     folder: Path, certificate: trustme.LeafCert, client_ca: Path | None = None
 ) -> Iterator[Collector]:
     collector = Collector(
-        folder, certificate=written(certificate, folder / "server.pem"), client_ca=client_ca
+        folder,
+        certificate=write_certificate(certificate, folder / "server.pem"),
+        client_ca=client_ca,
     )
     collector.start()
     try:
@@ -135,13 +137,13 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
     lines = lines_of(10)
     with running(tmp_path, ca.issue_cert("127.0.0.1"), tmp_path / "ca.pem") as collector:
         for name, make in SINKS.items():
-            written(trustme.CA().issue_cert("client.example"), client)
+            write_certificate(trustme.CA().issue_cert("client.example"), client)
             sink = make(collector.ports[name.upper()], tls)
             with pytest.raises(
                 RetryLater
             ):  # TLS 1.3: the alert may be overtaken by the reset that follows it
                 await sink.__aenter__()
-            written(ca.issue_cert("client.example"), client)
+            write_certificate(ca.issue_cert("client.example"), client)
             async with sink:
                 await sink.send(batch_for(name, lines))
         assert [body(record) for record in collector.records()] == lines * 3

@@ -16,7 +16,7 @@ from tests.contract.batches import ODD_LINES, batch_for, lines_of
 from tests.contract.deliveries import World, delivery
 from tests.contract.patience import IMPATIENT
 from tests.contract.places import NetworkPlace, Place, promise
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import Direction
 from tracesidecar.errors import RetryLater
@@ -172,7 +172,7 @@ async def test_a_silent_server_is_abandoned_after_the_timeout_and_tried_again_wi
         # Kafka and SQL exchange messages before they send records, and wait for the responses.
         is_certain = network_place.type not in {"kafka", "sql"}
         if is_certain:
-            eventually(lambda: network_place.writes() == 1)
+            wait_until(lambda: network_place.writes() == 1)
         assert network_place.writes() <= 1
         retries = await send_with_at_most_one_retry(sink, batch)
         if counts_repeats(network_place):

@@ -319,7 +319,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-def traced(lake: Path, *how: str, with_manifest: bool = False) -> tuple[list[str], list[str]]:
+def trace_send(lake: Path, *how: str, with_manifest: bool = False) -> tuple[list[str], list[str]]:
     """Send a batch under strace; return the output and the system calls, with paths."""
     if (
         shutil.which("strace") is None
@@ -352,7 +352,7 @@ def traced(lake: Path, *how: str, with_manifest: bool = False) -> tuple[list[str
 
 
 def test_the_bytes_are_durable_before_the_name_and_the_name_before_success(tmp_path: Path) -> None:
-    printed, calls = traced(tmp_path / "lake", "-e", "trace=?link,?linkat,fsync")
+    printed, calls = trace_send(tmp_path / "lake", "-e", "trace=?link,?linkat,fsync")
     assert printed == ["True 1"]
     named = next(index for index, call in enumerate(calls) if call.startswith("link"))
     assert durable.LEFTOVER_SUFFIX in next(
@@ -373,7 +373,7 @@ def test_the_bytes_are_durable_before_the_name_and_the_name_before_success(tmp_p
 
 
 def test_the_name_of_a_manifest_is_as_durable_as_those_of_its_objects(tmp_path: Path) -> None:
-    printed, calls = traced(
+    printed, calls = trace_send(
         tmp_path / "lake", "-e", "trace=?link,?linkat,fsync", with_manifest=True
     )
     assert printed == ["True 2"]
@@ -391,7 +391,7 @@ def test_the_name_of_a_manifest_is_as_durable_as_those_of_its_objects(tmp_path: 
 
 
 def test_where_hard_links_are_rejected_the_name_comes_by_a_rename(tmp_path: Path) -> None:
-    printed, _ = traced(
+    printed, _ = trace_send(
         tmp_path / "lake", "-e", "trace=?link,?linkat", "-e", "inject=?link,?linkat:error=EPERM"
     )
     assert printed == ["True 1"]
@@ -400,7 +400,7 @@ def test_where_hard_links_are_rejected_the_name_comes_by_a_rename(tmp_path: Path
 def test_a_disk_error_while_a_folder_is_made_durable_is_retried_and_leaves_no_name(
     tmp_path: Path,
 ) -> None:
-    printed, _ = traced(
+    printed, _ = trace_send(
         tmp_path / "lake",
         "-P",
         str(tmp_path / "lake"),

@@ -397,7 +397,7 @@ def ca(tmp_path: Path) -> trustme.CA:
     return ca
 
 
-def written(certificate: trustme.LeafCert, path: Path) -> Path:
+def write_certificate(certificate: trustme.LeafCert, path: Path) -> Path:
     path.write_bytes(certificate.private_key_and_cert_chain_pem.bytes())
     return path
 
@@ -433,7 +433,11 @@ def over_tls(gate: Gate, tls: TlsOptions) -> ElasticsearchSink:
 async def test_a_server_without_a_valid_certificate_gets_nothing(
     ca: trustme.CA, certificate: Callable[[trustme.CA], trustme.LeafCert], said: str, tmp_path: Path
 ) -> None:
-    gate = Gate(tmp_path / "gate", 9, certificate=written(certificate(ca), tmp_path / "server.pem"))
+    gate = Gate(
+        tmp_path / "gate",
+        9,
+        certificate=write_certificate(certificate(ca), tmp_path / "server.pem"),
+    )
     gate.server.start()
     try:
         with pytest.raises(RetryLater, match=said):
@@ -445,13 +449,13 @@ async def test_a_server_without_a_valid_certificate_gets_nothing(
 async def test_a_client_certificate_is_required_and_read_again_when_it_changes(
     search_server: SearchServer, ca: trustme.CA, tmp_path: Path
 ) -> None:
-    server = written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
-    client = written(trustme.CA().issue_cert("client.example"), tmp_path / "client.pem")
+    server = write_certificate(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
+    client = write_certificate(trustme.CA().issue_cert("client.example"), tmp_path / "client.pem")
     gate = Gate(
         tmp_path / "gate", search_server.port, certificate=server, client_ca=tmp_path / "ca.pem"
     )
     gate.server.start()
-    world = World(repair=lambda: written(ca.issue_cert("client.example"), client))
+    world = World(repair=lambda: write_certificate(ca.issue_cert("client.example"), client))
     sink = over_tls(gate, TlsOptions(ca_file=str(tmp_path / "ca.pem"), cert_file=str(client)))
     try:
         await delivery(sink, world).connect()

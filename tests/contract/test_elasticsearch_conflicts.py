@@ -48,7 +48,7 @@ def line(text: str, path: str = MINE, number: int = 1, **given: object) -> Event
     return msgspec.structs.replace(event("user_message"), **(columns | given))
 
 
-def derived(text: str, number: int = 1) -> str:
+def derive_id(text: str, number: int = 1) -> str:
     """Return the id under which a second line is stored, by its definition in the docs."""
     digest = hashlib.sha256(body(text)).hexdigest()
     return hashlib.sha256(f"{number:032x}\0{digest}".encode()).hexdigest()[:32]
@@ -108,7 +108,7 @@ async def test_both_lines_of_one_id_are_there_and_a_repeat_of_either_counts_noth
     both = [line("mine"), line("yours", YOURS)]
     given = [[both[0]], [both[1]], both, both[::-1]]
     assert await deliver(elasticsearch_place, form, *given) == {YOURS: 1}
-    assert texts(elasticsearch_place, form) == {f"{1:032x}": "mine", derived("yours"): "yours"}
+    assert texts(elasticsearch_place, form) == {f"{1:032x}": "mine", derive_id("yours"): "yours"}
     async with elasticsearch.build(elasticsearch_place.options(format=form)) as sink:
         receipt = await sink.find_stored("b1", [both[1].event_id or "", "0" * 32])
     assert receipt.stored == {0}, "what is there under a derived id counts as arrived"
@@ -122,8 +122,8 @@ async def test_lines_with_one_id_in_one_batch_are_all_kept(
     assert await deliver(elasticsearch_place, "ecs", given) == {YOURS: 2}
     assert texts(elasticsearch_place, "ecs") == {
         f"{1:032x}": "mine",
-        derived("yours"): "yours",
-        derived("theirs"): "theirs",
+        derive_id("yours"): "yours",
+        derive_id("theirs"): "theirs",
     } | {each.event_id: each.text for each in others}
 
 
@@ -149,7 +149,7 @@ async def test_ids_are_compared_behind_a_data_stream_and_an_alias(
     elasticsearch_place.search.call("PUT", "/tracesidecar-ecs-000001", aliases)
     given = [[line("mine")], [line("yours", YOURS)], [line("yours", YOURS)]]
     assert await deliver(elasticsearch_place, "ecs", *given, **changes) == {YOURS: 1}
-    assert texts(elasticsearch_place, "ecs") == {f"{1:032x}": "mine", derived("yours"): "yours"}
+    assert texts(elasticsearch_place, "ecs") == {f"{1:032x}": "mine", derive_id("yours"): "yours"}
 
 
 async def test_nothing_is_read_unless_an_id_is_taken_and_then_all_in_one_request(
@@ -178,7 +178,7 @@ async def test_a_comparison_that_fails_for_a_while_is_made_again_and_counts_once
     assert texts(elasticsearch_place, "ecs") == {
         f"{1:032x}": "mine",
         f"{2:032x}": "new",
-        derived("yours"): "yours",
+        derive_id("yours"): "yours",
     }
 
 

@@ -218,7 +218,7 @@ def answer(
     }
 
 
-def stored(**properties: object) -> dict[str, Any]:
+def answer_stored(**properties: object) -> dict[str, Any]:
     return {
         "status": 200,
         "body": json.dumps({"name": "x", **properties}),
@@ -245,8 +245,8 @@ MAY_ONLY_CREATE = answer(
         ([answer(500)], "unavailable"),
         ([answer(400, "invalid")], "status"),
         ([{"status": 200, "body": "<html>"}], "unavailable"),
-        ([stored(crc32c="AAAAAA==")], "checksum"),
-        ([stored()], "checksum"),
+        ([answer_stored(crc32c="AAAAAA==")], "checksum"),
+        ([answer_stored()], "checksum"),
         ([TAKEN, answer(404, "notFound")], "conflict"),
         ([TAKEN, answer(503)], "unavailable"),
     ],
@@ -296,7 +296,7 @@ async def test_an_object_of_ours_that_was_stored_short_is_never_taken_for_whole(
     receiver: ReceivingServer,
 ) -> None:
     batch = batch_of(lines_of(3))
-    short = stored(size="1", metadata={"tracesidecar-sha256": batch.objects[0].sha256.hex()})
+    short = answer_stored(size="1", metadata={"tracesidecar-sha256": batch.objects[0].sha256.hex()})
     receiver.order(every_method=True, answers=[TAKEN, TAKEN, short])
     async with gcs.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:
         with pytest.raises(SinkStopped):

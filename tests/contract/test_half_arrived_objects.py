@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.sidecar import Sidecar, append, body
-from tests.daemon.test_crash import killed_at, let_go
-from tests.faults.test_half_arrived import BATCH, ids, losses, problems, rows, said
+from tests.daemon.test_crash import kill_at, remove_links
+from tests.faults.test_half_arrived import BATCH, ids, losses, make_messages, problems, rows
 from tests.servers.azurite import Azurite, key_of
 from tests.servers.google_storage import BUCKET, GoogleStorage
 from tests.servers.stores import SECRET
@@ -69,14 +69,14 @@ def store(request: pytest.FixtureRequest, sidecar: Sidecar) -> StorePlace:
 
 def cut_short(sidecar: Sidecar, store: StorePlace, day: int) -> None:
     """Leave what a kill between two objects leaves: those of one day, and no manifest."""
-    killed_at(sidecar, "sent")
+    kill_at(sidecar, "sent")
     for name in store.objects():
         if f"dt=2026-01-{day:02d}" not in name:
             store.remove(name)
-    let_go(sidecar)
+    remove_links(sidecar)
 
 
-def stored(store: StorePlace) -> list[bytes]:
+def read_objects(store: StorePlace) -> list[bytes]:
     return [content for name, content in store.objects().items() if name.endswith(".jsonl.gz")]
 
 
@@ -86,10 +86,10 @@ def test_what_arrived_counts_object_by_object(
     sidecar: Sidecar, store: StorePlace, change: str
 ) -> None:
     path, other = sidecar.traces / "a.jsonl", sidecar.traces / "b.jsonl"
-    append(path, said(1, 0) + said(2, 0))
-    append(other, said(1, 20) + said(3, 20))
+    append(path, make_messages(1, 0) + make_messages(2, 0))
+    append(other, make_messages(1, 20) + make_messages(3, 20))
     cut_short(sidecar, store, day=1)
-    fresh = [] if change == "deleted" else said(4, 0, 3)
+    fresh = [] if change == "deleted" else make_messages(4, 0, 3)
     if change == "deleted":
         other.unlink()
     elif change == "truncated":
@@ -100,18 +100,20 @@ def test_what_arrived_counts_object_by_object(
         other.with_suffix(".tmp").write_bytes(body(fresh))
         other.with_suffix(".tmp").replace(other)
     assert sidecar.ship().returncode == 0
-    assert rows(stored(store)) == ids(said(1, 0) + said(2, 0) + said(1, 20) + fresh)
-    assert losses(sidecar) == len(body(said(3, 20)))
+    assert rows(read_objects(store)) == ids(
+        make_messages(1, 0) + make_messages(2, 0) + make_messages(1, 20) + fresh
+    )
+    assert losses(sidecar) == len(body(make_messages(3, 20)))
     assert problems(sidecar) == []
 
 
 @pytest.mark.parametrize("store", ["gcs_store", "azure_store"], indirect=True)
 def test_what_arrived_whole_is_not_lost_with_its_file(sidecar: Sidecar, store: StorePlace) -> None:
-    append(sidecar.traces / "a.jsonl", said(1, 0) + said(2, 0))
-    killed_at(sidecar, "sent")
-    let_go(sidecar)
+    append(sidecar.traces / "a.jsonl", make_messages(1, 0) + make_messages(2, 0))
+    kill_at(sidecar, "sent")
+    remove_links(sidecar)
     (sidecar.traces / "a.jsonl").unlink()
     assert sidecar.ship().returncode == 0
-    assert rows(stored(store)) == ids(said(1, 0) + said(2, 0))
+    assert rows(read_objects(store)) == ids(make_messages(1, 0) + make_messages(2, 0))
     assert losses(sidecar) == 0
     assert problems(sidecar) == []

@@ -23,7 +23,7 @@ from tests.contract.elasticsearch_place import SearchPlace
 from tests.contract.kafka_place import TopicPlace
 from tests.contract.places import Place
 from tests.daemon.sidecar import Sidecar, append, body
-from tests.daemon.test_crash import killed_at, let_go
+from tests.daemon.test_crash import kill_at, remove_links
 from tests.servers.broker import Broker
 from tests.servers.postgres import PostgresServer
 from tests.servers.receiving import ReceivingServer
@@ -211,7 +211,7 @@ def destination(request: pytest.FixtureRequest, sidecar: Sidecar) -> Destination
     return found
 
 
-def said(who: str, first: int, count: int) -> list[bytes]:
+def make_messages(who: str, first: int, count: int) -> list[bytes]:
     """Lines as an agent writes them, each with an id of its own."""
     return [
         json.dumps(
@@ -239,19 +239,21 @@ def test_what_arrived_is_not_lost_whatever_became_of_its_files(
     """One file deleted, one rewritten, one truncated and refilled, one as it was."""
     files = {name: sidecar.traces / f"{name}.jsonl" for name in ("gone", "new", "cut", "same")}
     for name, path in files.items():
-        append(path, said(name, 0, 10))
-    killed_at(sidecar, "sent")
-    let_go(sidecar)
+        append(path, make_messages(name, 0, 10))
+    kill_at(sidecar, "sent")
+    remove_links(sidecar)
     files["gone"].unlink()
-    files["new"].with_suffix(".tmp").write_bytes(body(said("newer", 0, 12)))
+    files["new"].with_suffix(".tmp").write_bytes(body(make_messages("newer", 0, 12)))
     files["new"].with_suffix(".tmp").replace(files["new"])
     with files["cut"].open("r+b") as file:
         file.truncate()
-    append(files["cut"], said("cut", 10, 3))
-    append(files["same"], said("same", 10, 3))
+    append(files["cut"], make_messages("cut", 10, 3))
+    append(files["same"], make_messages("same", 10, 3))
     assert sidecar.ship().returncode == 0
-    wanted = [line for name in files for line in said(name, 0, 10)]
-    wanted += said("newer", 0, 12) + said("cut", 10, 3) + said("same", 10, 3)
+    wanted = [line for name in files for line in make_messages(name, 0, 10)]
+    wanted += (
+        make_messages("newer", 0, 12) + make_messages("cut", 10, 3) + make_messages("same", 10, 3)
+    )
     assert Counter(destination.lines()) == Counter(wanted)
     assert losses(sidecar) == 0
     assert sidecar.ship().returncode == 0
@@ -264,16 +266,16 @@ def test_what_did_not_arrive_is_lost_and_the_rest_is_sent(
     sidecar: Sidecar, destination: Destination
 ) -> None:
     gone, same = sidecar.traces / "gone.jsonl", sidecar.traces / "same.jsonl"
-    append(gone, said("gone", 0, 10))
-    append(same, said("same", 0, 10))
-    killed_at(sidecar, "sending")
-    let_go(sidecar)
+    append(gone, make_messages("gone", 0, 10))
+    append(same, make_messages("same", 0, 10))
+    kill_at(sidecar, "sending")
+    remove_links(sidecar)
     gone.unlink()
-    killed_at(sidecar, "sent")  # once more, with the rest at the destination
-    append(same, said("same", 10, 3))
+    kill_at(sidecar, "sent")  # once more, with the rest at the destination
+    append(same, make_messages("same", 10, 3))
     assert sidecar.ship().returncode == 0
-    assert Counter(destination.lines()) == Counter(said("same", 0, 13))
-    assert losses(sidecar) == len(body(said("gone", 0, 10)))
+    assert Counter(destination.lines()) == Counter(make_messages("same", 0, 13))
+    assert losses(sidecar) == len(body(make_messages("gone", 0, 10)))
 
 
 @pytest.mark.parametrize(
@@ -287,21 +289,23 @@ def test_of_half_a_batch_each_line_counts_by_itself(
     """A destination stored some records; gaps and the rest are lost where the file is gone."""
     gone, cut, same = (sidecar.traces / f"{name}.jsonl" for name in ("gone", "cut", "same"))
     for path in (gone, cut, same):
-        append(path, said(path.stem, 0, 10))
-    killed_at(sidecar, "sent")
+        append(path, make_messages(path.stem, 0, 10))
+    kill_at(sidecar, "sent")
     missing = {"gone": {0, 4, 5, 8, 9}, "cut": {7}, "same": {0, 3, 9}}
     destination.forget([f"{name}-{n}" for name, lines in missing.items() for n in lines])
-    let_go(sidecar)
+    remove_links(sidecar)
     gone.unlink()
-    cut.write_bytes(body(said("cut", 20, 2)))
-    killed_at(sidecar, "sent")
+    cut.write_bytes(body(make_messages("cut", 20, 2)))
+    kill_at(sidecar, "sent")
     assert sidecar.ship().returncode == 0
     there = {name: set(range(10)) - lines for name, lines in missing.items()}
     there["same"] = set(range(10))
-    wanted = [line for name, lines in there.items() for n in lines for line in said(name, n, 1)]
-    assert Counter(destination.lines()) == Counter(wanted + said("cut", 20, 2))
+    wanted = [
+        line for name, lines in there.items() for n in lines for line in make_messages(name, n, 1)
+    ]
+    assert Counter(destination.lines()) == Counter(wanted + make_messages("cut", 20, 2))
     assert losses(sidecar) == sum(
-        len(body(said(name, n, 1))) for name in ("gone", "cut") for n in missing[name]
+        len(body(make_messages(name, n, 1))) for name in ("gone", "cut") for n in missing[name]
     )
 
 
@@ -311,15 +315,15 @@ def test_a_line_that_was_changed_in_the_middle_repeats_none_of_its_neighbours(
     sidecar: Sidecar, destination: Destination
 ) -> None:
     """The file is still the same one by its beginning and end, and goes on after the batch."""
-    path, lines = sidecar.traces / "a.jsonl", said("long", 0, 200)
+    path, lines = sidecar.traces / "a.jsonl", make_messages("long", 0, 200)
     append(path, lines)
-    killed_at(sidecar, "sent")
+    kill_at(sidecar, "sent")
     changed = body(lines).replace(b"long said 100", b"long SAID 100")
     with path.open("r+b") as file:
         file.write(changed)
-    append(path, said("more", 0, 5))
+    append(path, make_messages("more", 0, 5))
     assert sidecar.ship().returncode == 0
-    assert Counter(destination.lines()) == Counter(lines + said("more", 0, 5))
+    assert Counter(destination.lines()) == Counter(lines + make_messages("more", 0, 5))
     assert losses(sidecar) == 0
 
 
@@ -329,15 +333,17 @@ def test_rejected_lines_of_a_batch_that_arrived_reach_quarantine_without_their_f
     sidecar: Sidecar, destination: Destination
 ) -> None:
     gone, torn = sidecar.traces / "gone.jsonl", sidecar.traces / "torn.jsonl"
-    append(gone, [*said("gone", 0, 3), b"{torn", *said("gone", 3, 3)])
+    append(gone, [*make_messages("gone", 0, 3), b"{torn", *make_messages("gone", 3, 3)])
     append(torn, [b"{no", b"{json"])
-    append(sidecar.traces / "same.jsonl", [*said("same", 0, 3), b"{also"])
-    killed_at(sidecar, "sent")
-    let_go(sidecar)
+    append(sidecar.traces / "same.jsonl", [*make_messages("same", 0, 3), b"{also"])
+    kill_at(sidecar, "sent")
+    remove_links(sidecar)
     gone.unlink()
     torn.unlink()
     assert sidecar.ship().returncode == 0
-    assert Counter(destination.lines()) == Counter(said("gone", 0, 6) + said("same", 0, 3))
+    assert Counter(destination.lines()) == Counter(
+        make_messages("gone", 0, 6) + make_messages("same", 0, 3)
+    )
     assert losses(sidecar) == 0
     listed = msgspec.json.decode(sidecar.call("quarantine", "list", "--json").stdout)
     names = sorted(Path(each["path"]).stem for each in listed["quarantine"])

@@ -196,7 +196,7 @@ async def test_one_poisoned_record_among_5000_is_isolated_in_few_requests(
         rejected = await delivery(sink).send(batch_of(lines, batch_id="b1"))
     assert [(record.index, record.reason) for record in rejected] == [(3210, "bad_request")]
     assert len(receiver.requests()) <= 2 * math.ceil(math.log2(5000)) + 2
-    assert sorted(receiver.kept_lines()) == sorted(lines[:3210] + lines[3211:])
+    assert sorted(receiver.read_kept_lines()) == sorted(lines[:3210] + lines[3211:])
     assert all(
         request.key == "b1" or request.key.startswith("b1.") for request in receiver.requests()
     )
@@ -217,7 +217,7 @@ async def test_only_records_over_the_servers_limit_are_rejected(
         (20, "too_large"),
         (30, "too_large"),
     ]
-    assert receiver.kept_lines() == [
+    assert receiver.read_kept_lines() == [
         line for index, line in enumerate(lines) if index not in {20, 30}
     ]
 
@@ -337,7 +337,7 @@ async def test_seventy_percent_of_failing_requests_lose_nothing(receiver: Receiv
             await delivery(sink, world).send(
                 batch_of(lines[start : start + 100], batch_id=f"b{start}")
             )
-    assert receiver.kept_lines() == lines
+    assert receiver.read_kept_lines() == lines
     assert [request.status for request in receiver.requests()] == statuses
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.killing import kill_while_sending
-from tests.faults.oracle import differences, once_per_key
+from tests.faults.oracle import count_by_key, differences
 from tests.servers.receiving import ReceivingServer
 
 
@@ -21,7 +21,7 @@ def run(folder: Path, receiver: ReceivingServer, kills: int) -> list[str]:
     expected = kill_while_sending(folder, sink, kills=kills)
     taken = [request for request in receiver.requests() if request.kept]
     assert any("." in request.key for request in taken)
-    found, contradictions = once_per_key((request.key, request.plain) for request in taken)
+    found, contradictions = count_by_key((request.key, request.plain) for request in taken)
     return contradictions + differences("web", expected.delivered, found)
 
 

@@ -101,7 +101,7 @@ async def test_tls_goes_through_a_tunnel_with_the_proxys_own_credentials(
                 match=r"proxy: the proxy in front of https://127\.0\.0\.1:\d+ answered 407",
             ) as caught:
                 await http.build(options_for(receiver.url, tmp_path / "ca.pem")).__aenter__()
-        assert receiver.kept_lines() == lines_of(3)
+        assert receiver.read_kept_lines() == lines_of(3)
     finally:
         receiver.server.stop()
     assert set(tunnel.request_lines) == {f"CONNECT 127.0.0.1:{receiver.port} HTTP/1.1"}

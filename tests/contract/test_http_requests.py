@@ -29,7 +29,7 @@ def options_for(url: str, **changes: object) -> Options:
     return msgspec.structs.replace(usual, **changes)
 
 
-async def sent(
+async def send_batch(
     receiver: ReceivingServer, batch: Batch, **changes: object
 ) -> list[tuple[str, bytes]]:
     """Send a batch; return the key and the body of each request."""
@@ -47,7 +47,7 @@ async def test_a_batch_over_the_limit_of_records_is_split_into_requests_with_own
     receiver: ReceivingServer, compression: Compression
 ) -> None:
     lines = lines_of(25)
-    requests = await sent(
+    requests = await send_batch(
         receiver, batch_of(lines, batch_id="b1", compression=compression), max_records=10
     )
     assert requests == [
@@ -61,7 +61,7 @@ async def test_a_batch_within_the_limits_is_one_request_under_its_own_id(
     receiver: ReceivingServer,
 ) -> None:
     lines = lines_of(25)
-    assert await sent(
+    assert await send_batch(
         receiver, batch_of(lines, batch_id="b1"), max_records=25, max_bytes=Size(1 << 20)
     ) == [("b1", lines_body(lines))]
 
@@ -71,7 +71,7 @@ async def test_each_request_holds_as_many_records_as_the_limit_allows(
     receiver: ReceivingServer, body: str
 ) -> None:
     lines = lines_of(100)
-    requests = await sent(receiver, batch_of(lines), max_bytes=Size(2000), body=body)
+    requests = await send_batch(receiver, batch_of(lines), max_bytes=Size(2000), body=body)
     assert max(len(content) for _, content in requests) <= 2000
     assert min(len(content) for _, content in requests[:-1]) > 2000 - max(map(len, lines)) - 2
     if body == "lines":
@@ -87,7 +87,7 @@ async def test_an_array_of_exactly_the_limit_is_one_request(receiver: ReceivingS
     exact = len(b"[" + b",\n".join(lines) + b"]")
     assert (
         len(
-            await sent(
+            await send_batch(
                 receiver, batch_of(lines, batch_id="b1"), max_bytes=Size(exact), body="array"
             )
         )
@@ -95,7 +95,7 @@ async def test_an_array_of_exactly_the_limit_is_one_request(receiver: ReceivingS
     )
     assert (
         len(
-            await sent(
+            await send_batch(
                 receiver, batch_of(lines, batch_id="b2"), max_bytes=Size(exact - 1), body="array"
             )
         )
@@ -111,7 +111,7 @@ async def test_a_record_that_fits_into_no_request_is_rejected_and_its_neighbours
     async with http.build(options_for(receiver.url, max_bytes=Size(2000))) as sink:
         rejected = await delivery(sink).send(batch_of(lines))
     assert [(record.index, record.reason) for record in rejected] == [(7, "too_large")]
-    assert sorted(receiver.kept_lines()) == sorted(lines[:7] + lines[8:])
+    assert sorted(receiver.read_kept_lines()) == sorted(lines[:7] + lines[8:])
 
 
 def test_events_are_truncated_to_fit_into_a_request() -> None:
@@ -126,7 +126,7 @@ async def test_the_keys_of_a_part_have_the_positions_of_its_records_in_the_whole
 ) -> None:
     lines = lines_of(25)
     piece = part(batch_of(lines, batch_id="b1"), lines, 5, 18)
-    assert [key for key, _ in await sent(receiver, piece, max_records=10)] == [
+    assert [key for key, _ in await send_batch(receiver, piece, max_records=10)] == [
         "b1.5-14",
         "b1.15-18",
     ]
@@ -155,7 +155,7 @@ async def test_one_poisoned_record_among_5000_in_many_requests_is_isolated(
         rejected = await delivery(sink).send(batch_of(lines, batch_id="b1"))
     assert [(record.index, record.reason) for record in rejected] == [(3210, "bad_request")]
     assert len(receiver.requests()) <= 2 * math.ceil(math.log2(5000)) + 2
-    assert sorted(receiver.kept_lines()) == sorted(lines[:3210] + lines[3211:])
+    assert sorted(receiver.read_kept_lines()) == sorted(lines[:3210] + lines[3211:])
     keys = [request.key for request in receiver.requests()]
     assert len(set(keys)) == len(keys)
 
@@ -223,7 +223,7 @@ async def test_a_status_configured_to_reject_is_bisected(
 async def test_the_media_type_is_that_of_the_format_unless_a_header_says_otherwise(
     receiver: ReceivingServer, changes: dict[str, object], media_type: str
 ) -> None:
-    await sent(receiver, batch_of(lines_of(3)), **changes)
+    await send_batch(receiver, batch_of(lines_of(3)), **changes)
     (request,) = receiver.requests()
     assert [value for name, value in request.headers.items() if name.lower() == "content-type"] == [
         media_type

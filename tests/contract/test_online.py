@@ -69,7 +69,7 @@ def options_for(sink_type: str, **given: Any) -> SinkOptions:
     return declared_type(sink_type).options(name="tried", type=sink_type, **given)
 
 
-async def said_of(options: SinkOptions) -> str:
+async def check_one(options: SinkOptions) -> str:
     """Check one sink; return what it reports, nothing if all is good."""
     (answer,) = await check_connections([options])
     assert answer.is_good is (not answer.detail)
@@ -87,10 +87,10 @@ async def test_rejected_credentials_are_reported_with_what_to_fix_and_fixed_ones
     place: NetworkPlace = request.getfixturevalue(name)
     right = place.credentials.read_text()
     place.credentials.write_text(place.credentials_with(WRONG))
-    said = await said_of(place.options())
+    said = await check_one(place.options())
     assert WRONG not in said
     place.credentials.write_text(right)
-    assert await said_of(place.options()) == ""
+    assert await check_one(place.options()) == ""
     assert_said(said, REJECTED[name])
 
 
@@ -99,15 +99,15 @@ async def test_a_bucket_that_does_not_exist_is_reported(
 ) -> None:
     assert (
         "404 NoSuchBucket: there is no such bucket: create it, or correct bucket"
-        in await said_of(s3_place.options(bucket="not-there"))
+        in await check_one(s3_place.options(bucket="not-there"))
     )
-    assert "there is no such bucket: create it, or correct bucket" in await said_of(
+    assert "there is no such bucket: create it, or correct bucket" in await check_one(
         gcs_place.options(bucket="not-there")
     )
 
 
 async def test_a_container_that_does_not_exist_is_reported(azure_place: AzurePlace) -> None:
-    assert "there is no such container: create it, or correct container" in await said_of(
+    assert "there is no such container: create it, or correct container" in await check_one(
         azure_place.options(container="not-there")
     )
 
@@ -117,14 +117,14 @@ async def test_unreadable_credentials_are_not_reported_as_an_unreachable_store(
 ) -> None:
     for place in (s3_place, gcs_place, azure_place):
         place.credentials.unlink()
-        assert "was not contacted" in (said := await said_of(place.options()))
+        assert "was not contacted" in (said := await check_one(place.options()))
         assert "correct credentials_file" in said
 
 
 async def test_an_index_without_template_and_a_privilege_that_is_missing_are_reported(
     elasticsearch_place: SearchPlace,
 ) -> None:
-    said = await said_of(elasticsearch_place.options(index="other-{dt}"))
+    said = await check_one(elasticsearch_place.options(index="other-{dt}"))
     assert "has no index template that matches other-" in said
     assert "run `tracesidecar ddl elasticsearch --apply" in said
     # OpenSearch has no such request: the response is Elasticsearch's.
@@ -133,7 +133,7 @@ async def test_an_index_without_template_and_a_privilege_that_is_missing_are_rep
     )
     assert (
         "the credentials lack the index privilege create_doc on tracesidecar-raw-"
-        in await said_of(elasticsearch_place.options())
+        in await check_one(elasticsearch_place.options())
     )
 
 
@@ -144,10 +144,10 @@ async def test_an_address_where_nothing_takes_logs_is_reported(
         wrong = f"http://127.0.0.1:{place.way.port}/elsewhere"
         assert (
             "answered 404 Not Found: nothing accepts records at that address; check url"
-            in await said_of(place.options(url=wrong))
+            in await check_one(place.options(url=wrong))
         )
     plain = f"http://127.0.0.1:{splunk_place.collector.ports['PLAIN']}"
-    assert "check url, and whether the token has indexer acknowledgement" in await said_of(
+    assert "check url, and whether the token has indexer acknowledgement" in await check_one(
         splunk_place.options(url=plain)
     )
 
@@ -156,45 +156,45 @@ async def test_a_database_that_does_not_exist_and_a_privilege_that_is_missing_ar
     postgres_place: PostgresPlace,
 ) -> None:
     elsewhere = Secret(postgres_place.options().url.rpartition("/")[0] + "/elsewhere")
-    assert 'database "elsewhere" does not exist; correct url' in await said_of(
+    assert 'database "elsewhere" does not exist; correct url' in await check_one(
         postgres_place.options(url=elsewhere)
     )
     assert (
         "the user lacks a privilege: make it the owner of the schema, or grant it"
-        in await said_of(postgres_place.options(schema="pg_catalog"))
+        in await check_one(postgres_place.options(schema="pg_catalog"))
     )
 
 
 async def test_a_topic_that_does_not_exist_is_reported(kafka_place: TopicPlace) -> None:
-    assert "the topic does not exist; create it" in await said_of(
+    assert "the topic does not exist; create it" in await check_one(
         kafka_place.options(topic="not-there")
     )
 
 
 async def test_a_port_with_another_protocol_is_reported(receiver: ReceivingServer) -> None:
     there = {"host": "127.0.0.1", **PATIENT}
-    assert "does not speak RELP; check host and port" in await said_of(
+    assert "does not speak RELP; check host and port" in await check_one(
         options_for("relp", port=receiver.port, **there)
     )
-    said = await said_of(options_for("syslog", port=receiver.port, tls=TlsOptions(), **there))
+    said = await check_one(options_for("syslog", port=receiver.port, tls=TlsOptions(), **there))
     assert "that port does not speak TLS; correct the address or the port" in said
     for sink_type in ("relp", "syslog"):
         nobody = options_for(sink_type, port=free_port(), tls=TlsOptions(), **there)
-        assert "failed: Connection refused; check host, port" in await said_of(nobody)
+        assert "failed: Connection refused; check host, port" in await check_one(nobody)
 
 
 async def test_a_web_address_that_cannot_be_reached_is_reported(receiver: ReceivingServer) -> None:
-    assert "the name of http://nowhere.invalid could not be resolved; check url" in await said_of(
+    assert "the name of http://nowhere.invalid could not be resolved; check url" in await check_one(
         options_for("http", url="http://nowhere.invalid/")
     )
-    said = await said_of(options_for("http", url=f"http://127.0.0.1:{free_port()}/"))
+    said = await check_one(options_for("http", url=f"http://127.0.0.1:{free_port()}/"))
     assert "failed: Connection refused; check url, and whether the server is up" in said
     auth = OAuth2(
         token_url=f"http://127.0.0.1:{receiver.port}/_token",
         client_id="other",
         client_secret=Secret(WRONG),
     )
-    said = await said_of(options_for("http", url=receiver.url, auth=auth))
+    said = await check_one(options_for("http", url=receiver.url, auth=auth))
     assert (
         "the token endpoint answered 401; check token_url, client_id and client_secret of auth"
         in said
@@ -207,24 +207,24 @@ async def test_a_rejection_before_any_content_is_sent_is_no_rejection(
 ) -> None:
     receiver.order(answers=[{"status": 400}, {"status": 413}])
     given = {"url": receiver.url, "api_key": Secret("k")}
-    assert "to a request without records; check url" in await said_of(
+    assert "to a request without records; check url" in await check_one(
         options_for("datadog", **given)
     )
-    assert "to a request without records; check url" in await said_of(
+    assert "to a request without records; check url" in await check_one(
         options_for("otlp", url=receiver.url, format="otlp")
     )
 
 
 async def test_a_place_on_disk_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "a file is where a folder should be: correct path" in await said_of(
+    assert "a file is where a folder should be: correct path" in await check_one(
         options_for("directory", path=str(tmp_path / "file" / "lake"))
     )
     missing = tmp_path / "none"
-    assert "correct the rights of its folder, or url" in await said_of(
+    assert "correct the rights of its folder, or url" in await check_one(
         options_for("sql", url=Secret(f"sqlite://{missing}/traces.db"))
     )
-    assert "check the rights of its folder" in await said_of(
+    assert "check the rights of its folder" in await check_one(
         options_for("sql", url=Secret(f"duckdb://{missing}/traces.duckdb"))
     )
 
@@ -294,14 +294,14 @@ async def test_an_unknown_ca_is_reported_with_the_option_that_names_it(
         **TLS_OPTIONS[sink_type](unknown_server.port),
         **PATIENT,
     )
-    assert_said(await said_of(options), UNKNOWN_CA)
+    assert_said(await check_one(options), UNKNOWN_CA)
 
 
 async def test_an_unknown_ca_of_google_and_of_a_broker_is_reported(
     gcs_place: GcsPlace, unknown_server: ReceivingServer
 ) -> None:
     assert_said(
-        await said_of(gcs_place.options(endpoint_url=f"https://127.0.0.1:{unknown_server.port}")),
+        await check_one(gcs_place.options(endpoint_url=f"https://127.0.0.1:{unknown_server.port}")),
         UNKNOWN_CA,
     )
     broker = options_for(
@@ -312,7 +312,7 @@ async def test_an_unknown_ca_of_google_and_of_a_broker_is_reported(
         timeout=Seconds(60),
     )
     assert_said(
-        await said_of(broker),
+        await check_one(broker),
         "certificate (could not be verified|verify failed).* check tls and the certificates of "
         "the brokers",
     )

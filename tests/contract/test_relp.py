@@ -63,7 +63,7 @@ def _cut(data: bytes) -> tuple[list[Frame], bytes]:
 
 
 @asynccontextmanager
-async def scripted(
+async def serve_script(
     script: Script, timeout_seconds: float = 60
 ) -> AsyncIterator[tuple[ScriptedServer, RelpSink]]:
     server = ScriptedServer(script)
@@ -97,7 +97,10 @@ def answering(to_message: Callable[[int], bytes]) -> Script:
 
 
 async def test_never_more_than_the_window_waits_for_acknowledgement() -> None:
-    async with scripted(answering(lambda n: frame(n, "rsp", b"200 OK"))) as (server, sink), sink:
+    async with (
+        serve_script(answering(lambda n: frame(n, "rsp", b"200 OK"))) as (server, sink),
+        sink,
+    ):
         await sink.send(batch_for("relp", lines_of(1000)))
     assert [(number, name) for number, name, _ in server.taken] == [
         (1, b"open"),
@@ -114,14 +117,14 @@ async def test_responses_may_arrive_in_any_order_and_in_fragments() -> None:
         ):
             yield from (answer[:3], answer[3:])
 
-    async with scripted(backwards) as (server, sink), sink:
+    async with serve_script(backwards) as (server, sink), sink:
         await sink.send(batch_for("relp", lines_of(300)))
     assert len(server.taken) == 302
 
 
 async def test_a_message_that_the_server_could_not_accept_is_retried_with_its_batch() -> None:
     async with (
-        scripted(
+        serve_script(
             answering(lambda n: frame(n, "rsp", b"500 disk full" if n == 7 else b"200 OK"))
         ) as (_, sink),
         sink,
@@ -152,13 +155,13 @@ async def test_a_message_that_the_server_could_not_accept_is_retried_with_its_ba
 async def test_anything_but_a_response_makes_the_batch_be_retried(
     answer: Callable[[int], bytes],
 ) -> None:
-    async with scripted(answering(answer), timeout_seconds=2) as (_, sink), sink:
+    async with serve_script(answering(answer), timeout_seconds=2) as (_, sink), sink:
         with pytest.raises(RetryLater, match=r"127\.0\.0\.1"):
             await asyncio.wait_for(sink.send(batch_for("relp", lines_of(20))), timeout=600)
 
 
 async def test_a_server_without_the_syslog_command_is_reported_at_once() -> None:
-    async with scripted(
+    async with serve_script(
         lambda frames: [frame(1, "rsp", b"200 OK\nrelp_version=0\ncommands=eventlog")]
     ) as (_, sink):
         with pytest.raises(RetryLater, match="refused"):
@@ -166,7 +169,7 @@ async def test_a_server_without_the_syslog_command_is_reported_at_once() -> None
 
 
 async def test_a_cancelled_send_leaves_no_half_frame_before_the_next() -> None:
-    async with scripted(answering(lambda n: b""), timeout_seconds=2) as (server, sink), sink:
+    async with serve_script(answering(lambda n: b""), timeout_seconds=2) as (server, sink), sink:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(sink.send(batch_for("relp", lines_of(20))), timeout=0.1)
         with pytest.raises(RetryLater):

@@ -108,7 +108,7 @@ class VersionedStore(ObjectStore):
         return [
             *super().command()[:-1],
             "--versioning-dir",
-            self._made("versions"),
+            self._make_folder("versions"),
             self.folder / "root",
         ]
 

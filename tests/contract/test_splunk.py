@@ -40,7 +40,7 @@ def options_for(port: int, **changes: object) -> splunk.Options:
     return msgspec.structs.replace(usual, **changes)
 
 
-def taken(ack_id: int | None = None) -> dict[str, object]:
+def answer_success(ack_id: int | None = None) -> dict[str, object]:
     return {
         "status": 200,
         "body": json.dumps(
@@ -66,7 +66,7 @@ def posts(receiver: ReceivingServer, endpoint: str) -> list[Request]:
     ]
 
 
-def requested_acks(receiver: ReceivingServer) -> list[list[int]]:
+def list_requested_acks(receiver: ReceivingServer) -> list[list[int]]:
     return [json.loads(request.plain)["acks"] for request in posts(receiver, "ack")]
 
 
@@ -302,7 +302,7 @@ async def test_a_token_without_acknowledgement_is_reported_at_the_start(
 
 
 async def test_an_accepted_request_without_an_ack_id_is_retried(receiver: ReceivingServer) -> None:
-    receiver.order(answers=[NO_DATA, acks(id0=False), taken()])
+    receiver.order(answers=[NO_DATA, acks(id0=False), answer_success()])
     async with splunk.build(options_for(receiver.port, acknowledge=True)) as sink:
         with pytest.raises(RetryLater, match="without an ackId"):
             await sink.send(batch_for("splunk", lines_of(3)))
@@ -321,10 +321,12 @@ async def test_an_acknowledgement_is_remembered_and_not_queried_again(
         acks(id8=False),
         acks(id8=True),
     ]
-    receiver.order(answers=[NO_DATA, acks(id0=False), taken(7), taken(8), *statuses])
+    receiver.order(
+        answers=[NO_DATA, acks(id0=False), answer_success(7), answer_success(8), *statuses]
+    )
     async with splunk.build(options_for(receiver.port, acknowledge=True)) as sink:
         await sink.send(two_requests())
-    assert requested_acks(receiver) == [[0], [7, 8], [7, 8], [8], [8]]
+    assert list_requested_acks(receiver) == [[0], [7, 8], [7, 8], [8], [8]]
     assert len(posts(receiver, "event")) == 3
 
 
@@ -333,7 +335,7 @@ async def test_a_failed_query_for_acknowledgements_is_repeated(receiver: Receivi
         answers=[
             NO_DATA,
             acks(id0=False),
-            taken(0),
+            answer_success(0),
             {"status": 503},
             {"status": 200, "body": "hunter2"},
             acks(id0=True),
@@ -349,7 +351,14 @@ async def test_only_unacknowledged_requests_are_sent_again(
 ) -> None:
     never = [acks(id8=False)] * 200
     receiver.order(
-        answers=[NO_DATA, acks(id0=False), taken(7), taken(8), acks(id7=True, id8=False), *never]
+        answers=[
+            NO_DATA,
+            acks(id0=False),
+            answer_success(7),
+            answer_success(8),
+            acks(id7=True, id8=False),
+            *never,
+        ]
     )
     # Long enough for the first answers on a busy machine; the last one never comes.
     options = options_for(
@@ -358,7 +367,7 @@ async def test_only_unacknowledged_requests_are_sent_again(
     async with splunk.build(options) as sink:
         with pytest.raises(RetryLater, match="did not acknowledge 1 requests"):
             await sink.send(two_requests())
-        receiver.order(answers=[taken(9), acks(id9=True)])
+        receiver.order(answers=[answer_success(9), acks(id9=True)])
         await sink.send(two_requests())
     _probe, _first, second, again = posts(receiver, "event")
     assert again.body == second.body
@@ -375,10 +384,10 @@ async def test_requests_before_a_rejected_event_are_acknowledged_first(
         answers=[
             NO_DATA,
             acks(id0=False),
-            taken(7),
+            answer_success(7),
             rejection,
             acks(id7=True),
-            taken(8),
+            answer_success(8),
             acks(id8=True),
         ]
     )

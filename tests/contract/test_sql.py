@@ -22,7 +22,7 @@ from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import delivery
 from tests.contract.sql_place import PostgresPlace
 from tests.servers.postgres import PostgresServer
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tests.servers.stores import SECRET
 from tests.sql.engines import PostgresSchema
 from tests.sql.traces import batch, conversation, event
@@ -67,7 +67,7 @@ def schema(postgres_server: PostgresServer) -> Iterator[PostgresSchema]:
         yield schema
 
 
-def poisoned(**given: object) -> Batch:
+def make_poisoned_batch(**given: object) -> Batch:
     """Make 5,000 events, one of them with these values."""
     events = [event(number, "state", number % 3600) for number in range(5000)]
     events[POISON] = msgspec.structs.replace(event(POISON, "state", 0), **given)
@@ -101,7 +101,7 @@ async def test_one_row_among_5000_that_the_server_rejects_is_found(
     schema: PostgresSchema, given: dict[str, object], reason: str, most: int
 ) -> None:
     async with CountingSink(sql.build(schema.options())) as sink:
-        rejected = await delivery(sink).send(poisoned(**given))
+        rejected = await delivery(sink).send(make_poisoned_batch(**given))
     assert [(each.index, each.reason) for each in rejected] == [(POISON, reason)]
     assert count(schema) == 4999
     assert sink.attempts <= most
@@ -234,7 +234,7 @@ async def test_a_send_that_is_cancelled_leaves_no_session_behind(
         ):
             await asyncio.wait_for(sink.send(batch_for("sql", lines_of(10))), timeout=0.2)
     query = f"SELECT 1 FROM pg_stat_activity WHERE usename = '{postgres_place.stored.schema}'"
-    eventually(lambda: not postgres_place.stored.server.run(query))
+    wait_until(lambda: not postgres_place.stored.server.run(query))
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def ca() -> trustme.CA:
     return trustme.CA()
 
 
-def written(certificate: trustme.LeafCert, path: Path) -> Path:
+def write_certificate(certificate: trustme.LeafCert, path: Path) -> Path:
     path.write_bytes(certificate.private_key_and_cert_chain_pem.bytes())
     path.chmod(0o600)
     return path
@@ -255,7 +255,7 @@ def tls_server(
     folder = tmp_path_factory.mktemp("tls")
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     server = PostgresServer(
-        written(ca.issue_cert("127.0.0.1"), folder / "server.pem"), folder / "ca.pem"
+        write_certificate(ca.issue_cert("127.0.0.1"), folder / "server.pem"), folder / "ca.pem"
     )
     server.start()
     yield server
@@ -282,7 +282,7 @@ async def test_a_certificate_that_proves_nothing_is_rejected_and_the_reason_repo
             not_after=datetime.now(UTC) - timedelta(1),
         ),
     }[case]()
-    tls_server.present(written(certificate, tmp_path / "server.pem"))
+    tls_server.present(write_certificate(certificate, tmp_path / "server.pem"))
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with PostgresSchema.on(tls_server) as schema, pytest.raises(RetryLater, match=said) as caught:
         await sql.build(
@@ -294,8 +294,8 @@ async def test_a_certificate_that_proves_nothing_is_rejected_and_the_reason_repo
 async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
     ca: trustme.CA, tls_server: PostgresServer, tmp_path: Path
 ) -> None:
-    tls_server.present(written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem"))
-    client = written(trustme.CA().issue_cert("client.example"), tmp_path / "client.pem")
+    tls_server.present(write_certificate(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem"))
+    client = write_certificate(trustme.CA().issue_cert("client.example"), tmp_path / "client.pem")
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     options = TlsOptions(ca_file=str(tmp_path / "ca.pem"), cert_file=str(client))
     with PostgresSchema.on(tls_server) as schema:
@@ -303,7 +303,7 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
         with pytest.raises(RetryLater) as caught:
             await sink.__aenter__()
         assert caught.value.reason == "tls"
-        written(ca.issue_cert("client.example"), client)
+        write_certificate(ca.issue_cert("client.example"), client)
         async with sink:
             await sink.send(batch(conversation()))
         assert count(schema) == len(conversation())
@@ -312,9 +312,9 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
 async def test_a_server_may_be_known_by_another_name(
     ca: trustme.CA, tls_server: PostgresServer, tmp_path: Path
 ) -> None:
-    tls_server.present(written(ca.issue_cert("db.example"), tmp_path / "server.pem"))
+    tls_server.present(write_certificate(ca.issue_cert("db.example"), tmp_path / "server.pem"))
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    client = written(ca.issue_cert("client.example"), tmp_path / "client.pem")
+    client = write_certificate(ca.issue_cert("client.example"), tmp_path / "client.pem")
     tls = TlsOptions(
         ca_file=str(tmp_path / "ca.pem"), cert_file=str(client), server_hostname="db.example"
     )

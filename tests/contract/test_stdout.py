@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.batches import batch_of, lines_of
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tracesidecar.errors import SinkStopped
 from tracesidecar.model import Compression
 from tracesidecar.sinks.stdout import sink as stdout
@@ -120,10 +120,10 @@ def test_a_stuck_reader_does_not_keep_the_process_from_ending(pipe: tuple[int, i
     command = [sys.executable, "-c", STUCK]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=writing) as process:
         try:
-            eventually(lambda: unread_bytes(reading) == PIPE_BYTES)
+            wait_until(lambda: unread_bytes(reading) == PIPE_BYTES)
             assert process.stdin is not None
             process.stdin.close()  # now that the sink is stuck
-            eventually(lambda: process.poll() is not None)
+            wait_until(lambda: process.poll() is not None)
         finally:
             process.kill()
     assert process.returncode == 0

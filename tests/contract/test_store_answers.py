@@ -224,13 +224,16 @@ async def test_without_checksum_and_condition_no_header_of_either_is_sent(
     batch = batch_of(lines_of(3))
     stored = {
         "azure": [test_azure.answer(201), test_azure.answer(201)],
-        "gcs": [test_gcs.stored(size=101), test_gcs.stored(size=len(batch.objects[0].content))],
+        "gcs": [
+            test_gcs.answer_stored(size=101),
+            test_gcs.answer_stored(size=len(batch.objects[0].content)),
+        ],
         "s3": [test_s3.answer(200), test_s3.answer(403), test_s3.answer(200), test_s3.answer(403)],
     }[store]
     if store == "gcs":
         from tracesidecar.sinks.object_store.client import PROBE
 
-        stored[0] = test_gcs.stored(size=len(PROBE.content))
+        stored[0] = test_gcs.answer_stored(size=len(PROBE.content))
     receiver.order(every_method=True, answers=stored)
     with capture_logs() as logs:
         async with sink_for(store, receiver.port, checksum="none", conditional=False) as sink:

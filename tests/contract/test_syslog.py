@@ -134,7 +134,7 @@ async def test_the_server_understands_every_field(
         )
     ) as sink:
         await sink.send(batch_of_records(RECORD, odd, failed))
-    first, second, third = server.understood()
+    first, second, third = server.read_understood()
     assert (first.pri, first.time, first.hostname, first.app_name, first.procid, first.msgid) == (
         19 * 8 + 6,
         "2026-09-21T14:13:20.123456Z",
@@ -184,7 +184,7 @@ async def test_the_longest_message_is_accepted_whole_by_an_unconfigured_server(
     record = batch_for("syslog", [longest]).records[0]._replace(kind="k" * 32)
     async with sink_of(options) as sink:
         await sink.send(batch_of_records(record, record))
-    assert [one.record for one in server.understood()] == [longest, longest]
+    assert [one.record for one in server.read_understood()] == [longest, longest]
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
@@ -199,7 +199,7 @@ async def test_one_poisoned_record_among_5000_costs_no_second_request(
             await sink.send(batch_for("syslog", lines))
     assert (rejected.value.records, rejected.value.stored) == ((3210,), True)
     assert server.records() == lines[:3210] + lines[3211:]
-    assert len(server.understood()) == 4999
+    assert len(server.read_understood()) == 4999
 
 
 async def test_datagrams_promise_nothing_and_streams_the_kernels_acknowledgement() -> None:
@@ -311,7 +311,8 @@ async def test_a_server_without_a_valid_certificate_is_rejected_with_the_reason(
     path.write_bytes(certificate.private_key_and_cert_chain_pem.bytes())
     server = running(kind, ServerTls(path, authority.file), PEER)
     tls = TlsOptions(
-        ca_file=str(authority.file), cert_file=str(authority.written(tmp_path / "client.pem", PEER))
+        ca_file=str(authority.file),
+        cert_file=str(authority.write_certificate(tmp_path / "client.pem", PEER)),
     )
     with pytest.raises(RetryLater, match=said) as caught:
         await sink_of(options_for(kind, server.port, tls=tls, **tls_transport(kind))).__aenter__()

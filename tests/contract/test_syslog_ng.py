@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.batches import ODD_LINES, batch_for, lines_of
 from tests.contract.syslog_place import LARGEST, Authority
-from tests.servers.processes import Server, eventually, free_port, require
+from tests.servers.processes import Server, free_port, require, wait_until
 from tracesidecar.sinks import syslog
 from tracesidecar.sinks.transport.tls import TlsOptions
 
@@ -62,7 +62,7 @@ class SyslogNg:
 
     def records(self, count: int) -> list[tuple[str, str]]:
         """Wait for that many; return event ids and messages."""
-        eventually(lambda: self._store.exists() and self._store.read_bytes().count(b"\n") >= count)
+        wait_until(lambda: self._store.exists() and self._store.read_bytes().count(b"\n") >= count)
         return [
             (kept["event"], kept["msg"])
             for kept in map(json.loads, self._store.read_bytes().split(b"\n")[:-1])
@@ -95,7 +95,7 @@ async def test_syslog_ng_has_every_record_and_its_event(
     tls = (
         TlsOptions(
             ca_file=str(authority.file),
-            cert_file=str(authority.written(tmp_path / "client.pem", "client.example")),
+            cert_file=str(authority.write_certificate(tmp_path / "client.pem", "client.example")),
         )
         if transport == "tls"
         else None

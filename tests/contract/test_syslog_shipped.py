@@ -37,7 +37,7 @@ def servers(tmp_path: Path) -> Iterator[dict[Input, LogServer]]:
         server.stop()
 
 
-def shipped(
+def ship_events(
     folder: Path, servers: dict[Input, LogServer], content: str
 ) -> dict[Input, list[Understood]]:
     """Ship three events to each server; return what each has parsed."""
@@ -66,13 +66,13 @@ def shipped(
         env={**os.environ, "HOME": str(folder)},
     )
     assert done.returncode == 0, done.stderr.decode()
-    return {kind: server.understood() for kind, server in servers.items()}
+    return {kind: server.read_understood() for kind, server in servers.items()}
 
 
 def test_events_arrive_as_cef_without_their_content_by_default(
     tmp_path: Path, servers: dict[Input, LogServer]
 ) -> None:
-    for messages in shipped(tmp_path, servers, "").values():
+    for messages in ship_events(tmp_path, servers, "").values():
         assert [
             pycef.parse(message.record.decode()).get("msg", "absent") for message in messages
         ] == ["absent"] * len(TEXTS)
@@ -81,7 +81,7 @@ def test_events_arrive_as_cef_without_their_content_by_default(
 def test_a_record_longer_than_a_message_is_truncated_with_a_marker(
     tmp_path: Path, servers: dict[Input, LogServer]
 ) -> None:
-    for kind, messages in shipped(tmp_path, servers, 'content = "full"\n').items():
+    for kind, messages in ship_events(tmp_path, servers, 'content = "full"\n').items():
         sizes = [
             len(
                 (

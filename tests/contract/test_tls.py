@@ -131,7 +131,7 @@ SERVERS = [
 ]
 
 
-def written(certificate: trustme.LeafCert, path: Path) -> Path:
+def write_certificate(certificate: trustme.LeafCert, path: Path) -> Path:
     path.write_bytes(certificate.private_key_and_cert_chain_pem.bytes())
     return path
 
@@ -148,7 +148,7 @@ async def test_a_certificate_of_the_configured_ca_is_accepted(
     server: Trusting, ca: trustme.CA, tmp_path: Path
 ) -> None:
     with server.running(
-        tmp_path, written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
+        tmp_path, write_certificate(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
     ) as port:
         async with server.sink(port, TlsOptions(ca_file=str(tmp_path / "ca.pem"))) as sink:
             await sink.send(batch_of(lines_of(10)))
@@ -176,7 +176,7 @@ async def test_an_invalid_certificate_is_rejected_with_the_reason(
         ),
     }[case]()
     with (
-        server.running(tmp_path, written(certificate, tmp_path / "server.pem")) as port,
+        server.running(tmp_path, write_certificate(certificate, tmp_path / "server.pem")) as port,
         pytest.raises(RetryLater, match=said) as caught,
     ):
         await server.sink(port, TlsOptions(ca_file=str(tmp_path / "ca.pem"))).__aenter__()
@@ -188,7 +188,7 @@ async def test_a_server_may_have_another_name_in_its_certificate(
 ) -> None:
     server = Receiving()
     with server.running(
-        tmp_path, written(ca.issue_cert("collector.example"), tmp_path / "server.pem")
+        tmp_path, write_certificate(ca.issue_cert("collector.example"), tmp_path / "server.pem")
     ) as port:
         options = TlsOptions(ca_file=str(tmp_path / "ca.pem"), server_hostname="collector.example")
         async with server.sink(port, options) as sink:
@@ -199,8 +199,8 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
     ca: trustme.CA, tmp_path: Path
 ) -> None:
     stranger = trustme.CA().issue_cert("client.example")
-    client = written(stranger, tmp_path / "client.pem")
-    certificate = written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
+    client = write_certificate(stranger, tmp_path / "client.pem")
+    certificate = write_certificate(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
     receiver = ReceivingServer(tmp_path, certificate=certificate, client_ca=tmp_path / "ca.pem")
     receiver.server.start()
     options = TlsOptions(ca_file=str(tmp_path / "ca.pem"), cert_file=str(client))
@@ -214,9 +214,9 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
             RetryLater
         ):  # TLS 1.3: the alert may be overtaken by the reset that follows it
             await sink.send(batch_of(lines_of(10)))
-        written(ca.issue_cert("client.example"), client)
+        write_certificate(ca.issue_cert("client.example"), client)
         await sink.send(batch_of(lines_of(10)))
-    assert receiver.kept_lines() == lines_of(10)
+    assert receiver.read_kept_lines() == lines_of(10)
     receiver.server.stop()
 
 

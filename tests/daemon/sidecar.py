@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from tests.servers.processes import eventually, free_port
-from tests.warm import shared_cache, warm
+from tests.servers.processes import free_port, wait_until
+from tests.warm import find_shared_cache, warm
 from tracesidecar.encode.jsonl import decode_lines
 
 PROGRAM = Path(sys.executable).with_name("tracesidecar")
@@ -65,7 +65,7 @@ class Sidecar:
         return {
             **kept,
             "HOME": str(self.folder),
-            "XDG_CACHE_HOME": str(shared_cache()),
+            "XDG_CACHE_HOME": str(find_shared_cache()),
             "LOG_FORMAT": "json",
             **more,
         }
@@ -145,7 +145,7 @@ class Sidecar:
 
     def wait_for_event(self, event: str, times: int = 1) -> None:
         """Wait until the log has the event so many times."""
-        eventually(
+        wait_until(
             lambda: (
                 sum(record.get("event") == event for record in self.events()) >= times
                 or self.has_ended()
@@ -168,7 +168,7 @@ class Sidecar:
             stats = [path.read_text() for path in threads.glob("*/stat")]
             return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
-        eventually(are_stopped)
+        wait_until(are_stopped)
 
     def resume(self) -> None:
         """Let the threads of a stopped daemon go on."""
@@ -215,7 +215,7 @@ class Sidecar:
 
     def arrives(self, count: int) -> None:
         """Wait until the lake has so many lines."""
-        eventually(lambda: len(self.lines()) >= count or self.has_ended())
+        wait_until(lambda: len(self.lines()) >= count or self.has_ended())
 
     def get(self, page: str) -> tuple[int, bytes]:
         """Ask a health page."""
@@ -227,13 +227,13 @@ class Sidecar:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
-    def quarantined(self) -> list[dict[str, object]]:
+    def list_quarantined(self) -> list[dict[str, object]]:
         """Return what `quarantine list --json` prints."""
         document = msgspec.json.decode(self.call("quarantine", "list", "--json").stdout)
         return list(document["quarantine"])
 
 
-def numbered(first: int, count: int, **more: object) -> list[bytes]:
+def number_lines(first: int, count: int, **more: object) -> list[bytes]:
     """So many different lines."""
     return [
         json.dumps({"n": n, "text": f"line {n}", **more}).encode()

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
 
-BEFORE, AFTER = numbered(0, 3), numbered(100, 3)
+BEFORE, AFTER = number_lines(0, 3), number_lines(100, 3)
 REJECTED = {
     "not_json": b"plain text",
     "two_documents": b'{"a":1} {"b":2}',
@@ -37,7 +37,7 @@ def test_a_rejected_line_has_its_reason_and_the_others_arrive(
     append(sidecar.traces / "a.jsonl", [*BEFORE, line, *AFTER])
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == BEFORE + AFTER
-    assert [entry["reason"] for entry in sidecar.quarantined()] == [reason]
+    assert [entry["reason"] for entry in sidecar.list_quarantined()] == [reason]
 
 
 def test_what_is_accepted_passes_byte_for_byte(sidecar: Sidecar) -> None:
@@ -50,7 +50,7 @@ def test_bom_crlf_and_blank_lines_leave_the_documents(sidecar: Sidecar) -> None:
     (sidecar.traces / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"n":1}\r\n\r\n\n{"n":2}\r\n')
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == [b'{"n":1}', b'{"n":2}']
-    assert sidecar.quarantined() == []
+    assert sidecar.list_quarantined() == []
 
 
 def test_a_binary_file_is_quarantined_line_by_line(sidecar: Sidecar) -> None:
@@ -59,7 +59,7 @@ def test_a_binary_file_is_quarantined_line_by_line(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", BEFORE)
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == BEFORE
-    assert len(sidecar.quarantined()) == noise.count(b"\n") + 1
+    assert len(sidecar.list_quarantined()) == noise.count(b"\n") + 1
 
 
 def test_nul_bytes_of_a_stale_writer_do_not_arrive(sidecar: Sidecar) -> None:
@@ -84,7 +84,7 @@ def test_a_line_of_one_gibibyte_is_passed_over_in_bounded_memory_and_its_neighbo
     assert code == 0
     assert peak_bytes < 200 << 20
     assert sidecar.lines() == BEFORE + AFTER
-    [entry] = sidecar.quarantined()
+    [entry] = sidecar.list_quarantined()
     assert (entry["start"], entry["end"], entry["reason"]) == (
         start,
         start + (1 << 30) + 2,
@@ -115,7 +115,7 @@ def test_lines_up_to_the_limit_arrive_and_one_byte_more_does_not(sidecar: Sideca
     append(sidecar.traces / "a.jsonl", lines)
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(entry for entry in lines if len(entry) <= 2 << 20)
-    assert [entry["reason"] for entry in sidecar.quarantined()] == ["too_long"]
+    assert [entry["reason"] for entry in sidecar.list_quarantined()] == ["too_long"]
 
 
 def test_a_line_of_sixty_four_mebibytes_arrives(sidecar: Sidecar) -> None:
@@ -138,9 +138,11 @@ def test_odd_file_names_are_shipped(sidecar: Sidecar) -> None:
         b"x" * 249 + b".jsonl",
     ]
     for number, name in enumerate(names):
-        append(Path(os.fsdecode(os.fsencode(sidecar.traces) + b"/" + name)), numbered(number, 1))
+        append(
+            Path(os.fsdecode(os.fsencode(sidecar.traces) + b"/" + name)), number_lines(number, 1)
+        )
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, len(names)))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, len(names)))
     assert sidecar.call("status", "--json").returncode == 0
 
 
@@ -148,7 +150,7 @@ def test_repair_delivers_the_whole_records_of_a_broken_line_and_quarantines_the_
     sidecar: Sidecar,
 ) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake), source="repair = true")
-    one, two, three, four, five = numbered(0, 5)
+    one, two, three, four, five = number_lines(0, 5)
     torn = b'{"n": 9, "te'
     content = b"\n".join([one, torn + two, three + four, b"\0" * 700 + five, torn, b""])
     (sidecar.traces / "a.jsonl").write_bytes(content)
@@ -157,7 +159,10 @@ def test_repair_delivers_the_whole_records_of_a_broken_line_and_quarantines_the_
     rejected = [
         (content[start:end], reason)
         for start, end, reason in msgspec.convert(
-            [(entry["start"], entry["end"], entry["reason"]) for entry in sidecar.quarantined()],
+            [
+                (entry["start"], entry["end"], entry["reason"])
+                for entry in sidecar.list_quarantined()
+            ],
             list[tuple[int, int, str]],
         )
     ]

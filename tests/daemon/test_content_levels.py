@@ -17,7 +17,7 @@ from tests.daemon.test_events import put_fixtures
 from tests.daemon.test_recover import lose_state
 from tests.dialects.golden import fixtures
 from tests.encode.levels import LEVELS_BELOW_FULL
-from tests.encode.test_content import FORMATS, forbidden
+from tests.encode.test_content import FORMATS, list_forbidden
 from tracesidecar.batch.manifest import decode_manifest
 from tracesidecar.encode.jsonl import compression_of, decode_lines
 
@@ -102,7 +102,7 @@ def test_no_format_of_any_level_has_what_was_said_in_any_dialect(sidecar: Sideca
     assert len({fingerprints_of(lakes["event", level]) for level in LEVELS_BELOW_FULL}) == 2
     # what one file must not say, another may: a phrase can be a command of another agent
     for level in LEVELS_BELOW_FULL:
-        phrases = set[str]().union(*(forbidden(fixture, level) for fixture in fixtures()))
+        phrases = set[str]().union(*(list_forbidden(fixture, level) for fixture in fixtures()))
         paths = {str(sidecar.traces), "/home/agent"} if level == "metadata" else set()
         allowed = text_of_actions(sent) if level == "actions" else ""
         for (form, of), text in sent.items():
@@ -129,11 +129,11 @@ def test_what_is_redriven_is_as_narrow(sidecar: Sidecar) -> None:
     sinks = SINK.format(form="event", level="metadata", lake=lake)
     sidecar.configure(sinks, source='max_line = "10KiB"')
     assert sidecar.ship().returncode == 0
-    assert len(sidecar.quarantined()) == 1
+    assert len(sidecar.list_quarantined()) == 1
     sidecar.configure(sinks)
     assert sidecar.call("quarantine", "redrive", "--all").returncode == 0
     assert sidecar.ship().returncode == 0
-    assert not sidecar.quarantined()
+    assert not sidecar.list_quarantined()
     text = text_below(lake)
     assert '"event_kind"' in text
     assert "what was said" not in text

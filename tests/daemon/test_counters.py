@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
+from tests.servers.processes import wait_until
 from tracesidecar.metrics import PREFIX, Metrics
 
 DEAD = (
@@ -56,12 +56,12 @@ def test_every_counter_of_the_program_is_there_and_goes_on_after_a_restart(
     assert {name for name, _ in fresh} == known - {"unknown_types_total"}, "of labels unknown yet"
     counted = {key for key, value in fresh.items() if value and key[0] != "batches_total"}
     assert counted <= {("retries_total", '{reason="network",sink="far"}')}, "connecting counts"
-    path.write_bytes(body(numbered(0, 3)) + PLANTED + b"\n{torn\n" + UNKNOWN + b'{"n":NaN}\n')
-    eventually(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 6)
-    path.write_bytes(body(numbered(7, 1)))
-    eventually(lambda: scrape(sidecar)["rewritten_files_total", '{source="agent"}'] == 1)
-    eventually(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 7)
-    eventually(lambda: scrape(sidecar)["lost_bytes_total", '{reason="truncated"}'] > 0)
+    path.write_bytes(body(number_lines(0, 3)) + PLANTED + b"\n{torn\n" + UNKNOWN + b'{"n":NaN}\n')
+    wait_until(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 6)
+    path.write_bytes(body(number_lines(7, 1)))
+    wait_until(lambda: scrape(sidecar)["rewritten_files_total", '{source="agent"}'] == 1)
+    wait_until(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 7)
+    wait_until(lambda: scrape(sidecar)["lost_bytes_total", '{reason="truncated"}'] > 0)
     before = scrape(sidecar)
     assert sidecar.stop() == 75
     sidecar.start()
@@ -141,21 +141,21 @@ def test_counters_go_on_after_a_kill_and_count_every_line_once(sidecar: Sidecar)
     """Also those of lines that the killed process had read and not delivered."""
     sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD)
     path = sidecar.traces / "a.jsonl"
-    path.write_bytes(body(numbered(0, 10)) + PLANTED + b"\n" + b"{torn\n")
+    path.write_bytes(body(number_lines(0, 10)) + PLANTED + b"\n" + b"{torn\n")
     sidecar.start()
     sidecar.arrives(11)
-    eventually(lambda: scrape(sidecar)["retries_total", '{reason="network",sink="far"}'] > 0)
+    wait_until(lambda: scrape(sidecar)["retries_total", '{reason="network",sink="far"}'] > 0)
     before = scrape(sidecar)
     assert before["lines_total", '{source="agent"}'] == 11
-    eventually(lambda: (sidecar.state / "journal.sqlite").exists())
-    append(path, numbered(100, 5))
+    wait_until(lambda: (sidecar.state / "journal.sqlite").exists())
+    append(path, number_lines(100, 5))
     sidecar.arrives(16)
-    eventually(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 16)
+    wait_until(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 16)
     sidecar.stop(signal.SIGKILL)
-    append(path, numbered(200, 4))
+    append(path, number_lines(200, 4))
     sidecar.start()
     sidecar.arrives(20)
-    eventually(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 20)
+    wait_until(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 20)
     after = scrape(sidecar)
     assert after["lines_total", '{source="agent"}'] == 20
     assert after["read_bytes_total", '{source="agent"}'] == path.stat().st_size
@@ -170,9 +170,9 @@ def test_counters_go_on_after_a_kill_and_count_every_line_once(sidecar: Sidecar)
 
 def test_rewritten_files_are_known_after_a_restart(sidecar: Sidecar) -> None:
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 10))
+    append(path, number_lines(0, 10))
     assert sidecar.ship().returncode == 0
-    path.write_bytes(body([*numbered(0, 5), *numbered(10, 2)]))
+    path.write_bytes(body([*number_lines(0, 5), *number_lines(10, 2)]))
     assert sidecar.ship().returncode == 0
     sidecar.start()
     sidecar.wait_for_event("service.ready")
@@ -183,7 +183,7 @@ def test_rewritten_files_are_known_after_a_restart(sidecar: Sidecar) -> None:
 def test_lost_bytes_and_the_last_delivery_are_known_after_a_restart(sidecar: Sidecar) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD, daemon='drain_deadline = "300ms"')
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 10))
+    append(path, number_lines(0, 10))
     assert sidecar.ship().returncode == 75
     for held in (sidecar.state / "held").iterdir():
         held.unlink()

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
+from tests.servers.processes import wait_until
 from tests.servers.receiving import ReceivingServer
 
 DRIVER = Path(__file__).resolve().parents[1] / "faults" / "driver.py"
 
 
-def killed_at(sidecar: Sidecar, point: str) -> None:
+def kill_at(sidecar: Sidecar, point: str) -> None:
     """Run the daemon until it kills itself at the point."""
     root = DRIVER.parents[2]
     with sidecar.log.open("ab") as log:
@@ -38,33 +38,33 @@ def events(sidecar: Sidecar, name: str) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("point", ["read", "planned", "sending", "sent", "committing"])
 def test_a_kill_at_any_point_loses_and_repeats_nothing(sidecar: Sidecar, point: str) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 1000))
-    killed_at(sidecar, point)
+    append(sidecar.traces / "a.jsonl", number_lines(0, 1000))
+    kill_at(sidecar, point)
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == numbered(0, 1000)
+    assert sidecar.lines() == number_lines(0, 1000)
 
 
 def test_what_was_sent_before_the_kill_counts_even_if_its_source_was_rewritten_meanwhile(
     sidecar: Sidecar,
 ) -> None:
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 100))
-    killed_at(sidecar, "sent")
-    path.write_bytes(body(numbered(500, 100)))
+    append(path, number_lines(0, 100))
+    kill_at(sidecar, "sent")
+    path.write_bytes(body(number_lines(500, 100)))
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == numbered(0, 100) + numbered(500, 100)
+    assert sidecar.lines() == number_lines(0, 100) + number_lines(500, 100)
 
 
 def test_a_file_that_begins_like_the_planned_one_is_not_taken_for_it(sidecar: Sidecar) -> None:
     header = [json.dumps({"system": "the same for every session " * 200}).encode()]
     path = sidecar.traces / "a.jsonl"
-    append(path, header + numbered(0, 100))
-    killed_at(sidecar, "sent")
-    append(path, numbered(100, 10))
+    append(path, header + number_lines(0, 100))
+    kill_at(sidecar, "sent")
+    append(path, number_lines(100, 10))
     path.with_name("a.jsonl.1").write_bytes(path.read_bytes())
-    path.write_bytes(body(header + numbered(500, 200)))
+    path.write_bytes(body(header + number_lines(500, 200)))
     assert sidecar.ship().returncode == 0
-    wanted = header + numbered(0, 110) + header + numbered(500, 200)
+    wanted = header + number_lines(0, 110) + header + number_lines(500, 200)
     assert sorted(sidecar.lines()) == sorted(wanted)
 
 
@@ -72,24 +72,24 @@ def test_what_was_planned_and_not_sent_is_reported_lost_when_its_source_is_gone(
     sidecar: Sidecar,
 ) -> None:
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 100))
-    killed_at(sidecar, "planned")
+    append(path, number_lines(0, 100))
+    kill_at(sidecar, "planned")
     for held in (sidecar.state / "held").rglob("*"):
         held.unlink()
-    path.write_bytes(body(numbered(500, 100)))
+    path.write_bytes(body(number_lines(500, 100)))
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == numbered(500, 100)
+    assert sidecar.lines() == number_lines(500, 100)
     status = json.loads(sidecar.call("status", "--json").stdout)
-    assert status["sources"][0]["lost_bytes"] == len(body(numbered(0, 100)))
+    assert status["sources"][0]["lost_bytes"] == len(body(number_lines(0, 100)))
 
 
 def test_a_deleted_source_is_replayed_from_its_hard_link(sidecar: Sidecar) -> None:
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 100))
-    killed_at(sidecar, "planned")
+    append(path, number_lines(0, 100))
+    kill_at(sidecar, "planned")
     path.unlink()
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == numbered(0, 100)
+    assert sidecar.lines() == number_lines(0, 100)
 
 
 def test_a_batch_interrupted_before_the_answer_is_repeated_over_http_under_its_own_key(
@@ -99,21 +99,21 @@ def test_a_batch_interrupted_before_the_answer_is_repeated_over_http_under_its_o
         f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n'
         f'batch = {{ idle = "100ms" }}\n'
     )
-    append(sidecar.traces / "a.jsonl", numbered(0, 100))
-    killed_at(sidecar, "sent")
-    append(sidecar.traces / "a.jsonl", numbered(100, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 100))
+    kill_at(sidecar, "sent")
+    append(sidecar.traces / "a.jsonl", number_lines(100, 10))
     assert sidecar.ship().returncode == 0
     kept = [request for request in receiver.requests() if request.plain.strip()]
     assert len(kept) == 3
     assert kept[0].key == kept[1].key != kept[2].key
     assert kept[0].body == kept[1].body
-    assert kept[2].plain == body(numbered(100, 10))
+    assert kept[2].plain == body(number_lines(100, 10))
 
 
 def test_an_upgrade_between_plan_and_repeat_is_accepted_with_a_warning(sidecar: Sidecar) -> None:
     secret = "gh" + "p_" + "aB3" * 12
     append(sidecar.traces / "a.jsonl", [json.dumps({"token_was": secret}).encode()])
-    killed_at(sidecar, "sent")
+    kill_at(sidecar, "sent")
     sidecar.configure(
         LAKE.format(lake=sidecar.lake), more='[redaction]\nhmac_key = "another marker"\n'
     )
@@ -127,8 +127,8 @@ def test_an_upgrade_between_plan_and_repeat_is_accepted_with_a_warning(sidecar: 
 def test_a_foreign_object_under_our_name_stops_the_sink_and_is_reported(
     sidecar: Sidecar,
 ) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 100))
-    killed_at(sidecar, "sent")
+    append(sidecar.traces / "a.jsonl", number_lines(0, 100))
+    kill_at(sidecar, "sent")
     [planted] = sidecar.objects()
     planted.chmod(0o644)
     planted.write_bytes(b"somebody else's")
@@ -138,7 +138,7 @@ def test_a_foreign_object_under_our_name_stops_the_sink_and_is_reported(
     assert planted.read_bytes() == b"somebody else's"
 
 
-def far(receiver: ReceivingServer, grace: str = "5s") -> tuple[str, str]:
+def configure_far_sink(receiver: ReceivingServer, grace: str = "5s") -> tuple[str, str]:
     """One HTTP sink, and a source that waits so long for what is missing."""
     return (
         (
@@ -150,12 +150,12 @@ def far(receiver: ReceivingServer, grace: str = "5s") -> tuple[str, str]:
 
 
 def configure(sidecar: Sidecar, receiver: ReceivingServer, grace: str) -> None:
-    sinks, source = far(receiver, grace)
+    sinks, source = configure_far_sink(receiver, grace)
     sidecar.configure(sinks)
     sidecar.config.write_text(sidecar.config.read_text().replace('copy_grace = "500ms"', source))
 
 
-def let_go(sidecar: Sidecar) -> None:
+def remove_links(sidecar: Sidecar) -> None:
     for held in (sidecar.state / "held").iterdir():
         held.unlink()
 
@@ -165,14 +165,14 @@ def test_a_file_that_is_missing_at_the_start_and_found_later_is_repeated_under_i
 ) -> None:
     configure(sidecar, receiver, "1m")
     path, aside = sidecar.traces / "a.jsonl", sidecar.folder / "aside"
-    append(path, numbered(0, 100))
-    killed_at(sidecar, "sent")
-    let_go(sidecar)
+    append(path, number_lines(0, 100))
+    kill_at(sidecar, "sent")
+    remove_links(sidecar)
     path.rename(aside)
     sidecar.start()
     sidecar.wait_for_event("sink.plan_waits_for_source")
     aside.rename(path)
-    eventually(lambda: len(receiver.requests()) >= 2)
+    wait_until(lambda: len(receiver.requests()) >= 2)
     assert sidecar.stop() == 0
     first, again = receiver.requests()
     assert (first.key, first.plain) == (again.key, again.plain)
@@ -182,16 +182,16 @@ def test_what_is_left_of_a_plan_whose_other_file_was_rewritten_goes_under_its_ke
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:
     configure(sidecar, receiver, "500ms")
-    append(sidecar.traces / "a.jsonl", numbered(0, 100))
-    append(sidecar.traces / "b.jsonl", numbered(200, 100))
-    killed_at(sidecar, "sent")
-    let_go(sidecar)
-    (sidecar.traces / "a.jsonl").write_bytes(body(numbered(500, 100)))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 100))
+    append(sidecar.traces / "b.jsonl", number_lines(200, 100))
+    kill_at(sidecar, "sent")
+    remove_links(sidecar)
+    (sidecar.traces / "a.jsonl").write_bytes(body(number_lines(500, 100)))
     assert sidecar.ship().returncode == 0
     first, again, new = receiver.requests()
     assert first.key == again.key != new.key
-    assert again.plain == body(numbered(200, 100))
-    assert new.plain == body(numbered(500, 100))
+    assert again.plain == body(number_lines(200, 100))
+    assert new.plain == body(number_lines(500, 100))
 
 
 def test_a_line_that_the_destination_rejects_after_its_source_was_rewritten_is_still_quarantined(
@@ -200,11 +200,11 @@ def test_a_line_that_the_destination_rejects_after_its_source_was_rewritten_is_s
     configure(sidecar, receiver, "500ms")
     receiver.order(answers=[{"status": 503, "headers": {"Retry-After": "2"}}], poison="line 7")
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(7, 1))
+    append(path, number_lines(7, 1))
     sidecar.start()
     sidecar.wait_for_event("sink.retry")
-    path.write_bytes(body(numbered(500, 1)))
-    eventually(sidecar.quarantined)
+    path.write_bytes(body(number_lines(500, 1)))
+    wait_until(sidecar.list_quarantined)
     assert sidecar.stop() == 0
-    [entry] = sidecar.quarantined()
+    [entry] = sidecar.list_quarantined()
     assert (entry["sink"], entry["start"]) == ("far", 0)

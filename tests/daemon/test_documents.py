@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.sidecar import LAKE, Sidecar
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tests.warm import warm
 
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
@@ -32,7 +32,7 @@ def trajectory(number: int, steps: int = 2, **more: object) -> dict[str, object]
     }
 
 
-def indented(number: int, steps: int = 2, **more: object) -> bytes:
+def indent_document(number: int, steps: int = 2, **more: object) -> bytes:
     return json.dumps(trajectory(number, steps, **more), indent=2).encode()
 
 
@@ -43,7 +43,7 @@ def replace(path: Path, content: bytes) -> None:
     os.replace(temporary, path)
 
 
-def delivered(sidecar: Sidecar) -> list[tuple[int, int]]:
+def list_delivered(sidecar: Sidecar) -> list[tuple[int, int]]:
     """Return (number, steps) of each document in the lake."""
     found = [json.loads(line) for line in sidecar.lines()]
     return sorted((document["n"], len(document["trajectory"])) for document in found)
@@ -58,17 +58,19 @@ def documents(sidecar: Sidecar) -> Sidecar:
 def test_trajectories_are_documents_and_a_faulty_one_is_one_quarantine_entry(
     documents: Sidecar,
 ) -> None:
-    faulty = indented(2, 400).replace(b"0.5", b"NaN")
-    (documents.traces / "a.jsonl").write_bytes(indented(1, 300))
+    faulty = indent_document(2, 400).replace(b"0.5", b"NaN")
+    (documents.traces / "a.jsonl").write_bytes(indent_document(1, 300))
     (documents.traces / "b.jsonl").write_bytes(
-        b"\n".join([indented(0, token=KEY_ID), faulty, indented(3, 5)])
+        b"\n".join([indent_document(0, token=KEY_ID), faulty, indent_document(3, 5)])
     )
-    (documents.traces / "c.jsonl.gz").write_bytes(gzip.compress(indented(4) + indented(5)))
+    (documents.traces / "c.jsonl.gz").write_bytes(
+        gzip.compress(indent_document(4) + indent_document(5))
+    )
     assert documents.ship().returncode == 0
-    assert delivered(documents) == [(0, 2), (1, 300), (3, 5), (4, 2), (5, 2)]
+    assert list_delivered(documents) == [(0, 2), (1, 300), (3, 5), (4, 2), (5, 2)]
     assert KEY_ID.encode() not in b"".join(documents.lines())
-    [entry] = documents.quarantined()
-    start = len(indented(0, token=KEY_ID)) + 1
+    [entry] = documents.list_quarantined()
+    start = len(indent_document(0, token=KEY_ID)) + 1
     assert (entry["start"], entry["end"], entry["reason"]) == (start, start + len(faulty), "nan")
     explained = documents.call("explain", str(documents.traces / "b.jsonl"), "--json")
     [ranges] = json.loads(explained.stdout)["ranges"]
@@ -80,8 +82,8 @@ def test_trajectories_are_documents_and_a_faulty_one_is_one_quarantine_entry(
     documents.configure(LAKE.format(lake=documents.lake), source="documents = true\nrepair = true")
     assert documents.call("quarantine", "redrive", "--all").returncode == 0
     assert documents.ship().returncode == 0
-    assert delivered(documents)[2] == (2, 400)
-    assert documents.quarantined() == []
+    assert list_delivered(documents)[2] == (2, 400)
+    assert documents.list_quarantined() == []
     assert documents.call("verify", "lake").returncode == 0
 
 
@@ -89,27 +91,27 @@ def test_an_unfinished_document_waits_is_no_lag_and_is_named_by_a_drain(
     documents: Sidecar,
 ) -> None:
     path = documents.traces / "a.jsonl"
-    path.write_bytes(indented(1) + b"\n" + indented(2)[:60])
+    path.write_bytes(indent_document(1) + b"\n" + indent_document(2)[:60])
     documents.start()
     documents.arrives(1)
     assert documents.stop() == 0
     [torn] = [event for event in documents.events() if event["event"] == "drain.unfinished_line"]
-    assert (torn["offset"], torn["bytes"]) == (len(indented(1)) + 1, 60)
+    assert (torn["offset"], torn["bytes"]) == (len(indent_document(1)) + 1, 60)
     status = json.loads(documents.call("status", "--json").stdout)
     assert [sink["lag_bytes"] for sink in status["sinks"]] == [0]
     with path.open("ab") as file:
-        file.write(indented(2)[60:])
+        file.write(indent_document(2)[60:])
     status = json.loads(documents.call("status", "--json").stdout)
-    assert [sink["lag_bytes"] for sink in status["sinks"]] == [len(indented(2))]
+    assert [sink["lag_bytes"] for sink in status["sinks"]] == [len(indent_document(2))]
     documents.start()
     documents.arrives(2)
     with path.open("ab") as file:
-        file.write(b"\r\n" + indented(3)[:-30])
+        file.write(b"\r\n" + indent_document(3)[:-30])
     path.unlink()
-    eventually(lambda: bool(documents.quarantined()) or documents.has_ended())
+    wait_until(lambda: bool(documents.list_quarantined()) or documents.has_ended())
     assert documents.stop() == 0
-    assert delivered(documents) == [(1, 2), (2, 2)]
-    assert [entry["reason"] for entry in documents.quarantined()] == ["truncated"]
+    assert list_delivered(documents) == [(1, 2), (2, 2)]
+    assert [entry["reason"] for entry in documents.list_quarantined()] == ["truncated"]
 
 
 def test_each_version_of_a_file_is_delivered_once_and_has_ids_of_its_own(
@@ -120,10 +122,10 @@ def test_each_version_of_a_file_is_delivered_once_and_has_ids_of_its_own(
     path = sidecar.traces / "a.jsonl"
     sidecar.start()
     for steps in range(1, 4):
-        replace(path, indented(1, steps, pad="x" * 5000))
+        replace(path, indent_document(1, steps, pad="x" * 5000))
         sidecar.arrives(steps)
     for steps in range(4, 6):  # rewritten in place, in pieces
-        content = indented(1, steps, pad="x" * 5000)
+        content = indent_document(1, steps, pad="x" * 5000)
         with path.open("wb", buffering=0) as file:
             file.write(content[:3000])
             file.write(content[3000:])
@@ -133,14 +135,14 @@ def test_each_version_of_a_file_is_delivered_once_and_has_ids_of_its_own(
     assert len({row["event_id"] for row in rows}) == len(rows) == 5
     assert sidecar.ship().returncode == 0
     assert len(sidecar.lines()) == 5
-    assert sidecar.quarantined() == []
+    assert sidecar.list_quarantined() == []
 
 
 def test_a_daemon_that_is_killed_among_documents_loses_and_repeats_none(
     documents: Sidecar,
 ) -> None:
     path = documents.traces / "a.jsonl"
-    whole = [indented(n, 2 + n % 5, pad="x" * 20_000) for n in range(100)]
+    whole = [indent_document(n, 2 + n % 5, pad="x" * 20_000) for n in range(100)]
     content = b"\n".join(whole) + b"\n"
     pieces = [content[at : at + 1_000_000] for at in range(0, len(content), 1_000_000)]
     for piece in pieces:
@@ -151,8 +153,8 @@ def test_a_daemon_that_is_killed_among_documents_loses_and_repeats_none(
         documents.arrives(before + 1)
         documents.stop(signal.SIGKILL)
     assert documents.ship().returncode == 0
-    assert Counter(n for n, _ in delivered(documents)) == Counter(range(100))
-    assert documents.quarantined() == []
+    assert Counter(n for n, _ in list_delivered(documents)) == Counter(range(100))
+    assert documents.list_quarantined() == []
     assert documents.call("verify", "lake").returncode == 0
 
 
@@ -161,32 +163,38 @@ def test_a_sink_that_starts_now_takes_only_documents_that_are_written_later(
 ) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "now"\n', source="documents = true")
     path = sidecar.traces / "a.jsonl"
-    path.write_bytes(indented(1))
+    path.write_bytes(indent_document(1))
     sidecar.start()
     sidecar.wait_for_event("service.ready")
     with path.open("ab") as file:
-        file.write(b"\n" + indented(2))
+        file.write(b"\n" + indent_document(2))
     sidecar.arrives(1)
     assert sidecar.stop() == 0
-    assert delivered(sidecar) == [(2, 2)]
+    assert list_delivered(sidecar) == [(2, 2)]
 
 
 def test_recover_finds_where_the_documents_of_a_store_end(documents: Sidecar) -> None:
     path = documents.traces / "a.jsonl"
-    path.write_bytes(b"\n".join([indented(0), indented(1).replace(b"0.5", b"NaN"), indented(2)]))
+    path.write_bytes(
+        b"\n".join(
+            [indent_document(0), indent_document(1).replace(b"0.5", b"NaN"), indent_document(2)]
+        )
+    )
     assert documents.ship().returncode == 0
     shutil.rmtree(documents.state)
     warm(documents.state)
     assert documents.call("recover", "lake").returncode == 0
     with path.open("ab") as file:
-        file.write(indented(3) + b"\n")
+        file.write(indent_document(3) + b"\n")
     assert documents.ship().returncode == 0
-    assert delivered(documents) == [(0, 2), (2, 2), (3, 2)]
+    assert list_delivered(documents) == [(0, 2), (2, 2), (3, 2)]
 
 
 def test_scan_reads_json_and_trajectory_files_as_documents(documents: Sidecar) -> None:
-    faulty = indented(1).replace(b"0.5", b"NaN")
-    content = b"\n".join([indented(0), faulty, indented(2, text=KEY_ID), indented(3)[:-40]])
+    faulty = indent_document(1).replace(b"0.5", b"NaN")
+    content = b"\n".join(
+        [indent_document(0), faulty, indent_document(2, text=KEY_ID), indent_document(3)[:-40]]
+    )
     (documents.folder / "a.traj").write_bytes(content)
     (documents.folder / "a.json.gz").write_bytes(gzip.compress(content))
     lines = [content.count(b"\n", 0, content.index(b'"n": %d' % n)) for n in range(4)]
@@ -203,7 +211,7 @@ def test_scan_reads_json_and_trajectory_files_as_documents(documents: Sidecar) -
 def test_init_finds_the_trajectories_of_swe_agent(documents: Sidecar) -> None:
     folder = documents.folder / "trajectories" / "me" / "run" / "task-1"
     folder.mkdir(parents=True)
-    (folder / "task-1.traj").write_bytes(indented(1, 30))
+    (folder / "task-1.traj").write_bytes(indent_document(1, 30))
     assert documents.call("init", "--force").returncode == 0
     written = tomllib.loads(documents.config.read_text())
     [source] = [each for each in written["source"] if each["name"] == "swe-agent"]

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
-from tests.daemon.test_crash import killed_at
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
+from tests.daemon.test_crash import kill_at
 from tests.daemon.test_events import event_lake, events
 from tests.daemon.test_redrive import redrive
 from tests.dialects.golden import FIXTURES
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 
@@ -50,25 +50,25 @@ def in_order(rows: list[dict[str, object]]) -> list[dict[str, object]]:
 
 def test_a_plan_of_events_is_finished_after_the_sink_was_changed_to_lines(sidecar: Sidecar) -> None:
     lake(sidecar, "event")
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
-    killed_at(sidecar, "planned")
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
+    kill_at(sidecar, "planned")
     lake(sidecar, "raw")
     sidecar.start()
-    eventually(lambda: len(sidecar.lines()) == 10 or sidecar.has_ended())
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    wait_until(lambda: len(sidecar.lines()) == 10 or sidecar.has_ended())
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     sidecar.arrives(20)
     assert sidecar.stop() == 0
     assert sidecar.call("verify", "lake").returncode == 0
 
 
 def test_a_sink_of_lines_becomes_one_of_events_while_the_daemon_runs(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     daemon = sidecar.start()
     sidecar.arrives(10)
     lake(sidecar, "event")
     daemon.send_signal(signal.SIGHUP)
     sidecar.wait_for_event("reload.done")
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     sidecar.arrives(20)
     assert sidecar.stop() == 0
     assert not [event for event in sidecar.events() if event["event"] == "sink.restarting"]
@@ -82,11 +82,11 @@ def test_a_long_line_with_a_number_that_no_double_holds_does_not_stop_the_sink(
     lake(sidecar, "event")
     append(
         sidecar.traces / "a.jsonl",
-        [b'{"n":1e999,"text":"' + b"word " * 200_000 + b'"}', *numbered(1, 1)],
+        [b'{"n":1e999,"text":"' + b"word " * 200_000 + b'"}', *number_lines(1, 1)],
     )
     assert sidecar.ship().returncode == 0
     assert [row["source_line"] for row in events(sidecar)] == [1, 2]
-    assert sidecar.quarantined() == []
+    assert sidecar.list_quarantined() == []
 
 
 def test_a_state_that_cannot_be_read_does_not_stop_the_sink(sidecar: Sidecar) -> None:
@@ -139,11 +139,11 @@ def test_the_line_that_the_destination_rejected_is_quarantined_behind_a_record_o
     )
     sidecar.configure(siem + f'format = "{form}"\ncontent = "full"\n')
     long = b'{"conversation_id":"' + b"c" * 1_100_000 + b'"}'
-    append(sidecar.traces / "a.jsonl", [long, *numbered(0, 5)])
+    append(sidecar.traces / "a.jsonl", [long, *number_lines(0, 5)])
     assert sidecar.ship().returncode == 0
-    starts = [0, len(long) + 1 + sum(len(line) + 1 for line in numbered(0, 2))]
+    starts = [0, len(long) + 1 + sum(len(line) + 1 for line in number_lines(0, 2))]
     assert [
-        (line["start"], line["reason"] == "too_large") for line in sidecar.quarantined()
+        (line["start"], line["reason"] == "too_large") for line in sidecar.list_quarantined()
     ] == list(zip(starts, [True, False], strict=True))
 
 
@@ -156,7 +156,7 @@ def two_dialects(sidecar: Sidecar) -> Path:
     put(sidecar, CODEX, "codex")
     path = sidecar.traces / "a.jsonl"
     path.write_bytes(b"".join(GENERIC % n for n in range(10)))
-    killed_at(sidecar, "sent")
+    kill_at(sidecar, "sent")
     assert len({each.parent.name for each in sidecar.objects()}) == 2
     return path
 
@@ -201,7 +201,7 @@ def test_a_plan_whose_objects_all_exist_gets_its_manifest_though_a_source_was_re
     for held in (sidecar.state / "held").iterdir():
         held.unlink()
     path.write_bytes(b'{"another":"file"}\n')
-    append(next(iter(sidecar.traces.glob("**/rollout*.jsonl"))), numbered(0, 1))
+    append(next(iter(sidecar.traces.glob("**/rollout*.jsonl"))), number_lines(0, 1))
     assert sidecar.ship().returncode == 0
     now = events(sidecar)
     assert [row for row in now if row not in rows and row["source_file"] != str(path)] == [
@@ -228,7 +228,7 @@ def test_a_sink_that_starts_now_has_the_same_events_as_one_that_was_there(sideca
     sidecar.wait_for_event("service.ready")
     append(path, lines[-5:])
     sidecar.lake = second
-    eventually(
+    wait_until(
         lambda: (
             {row["source_line"] for row in events(sidecar)}
             == set(range(len(lines) - 4, len(lines) + 1))

@@ -18,7 +18,7 @@ import pytest
 
 from tests.daemon.sidecar import LAKE, Sidecar
 from tests.dialects.golden import FIXTURES, fixtures
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tracesidecar.batch.manifest import Manifest, decode_manifest
 
 KEY_ID = "AKIA" + "QYLPMN5HFZKE2345"
@@ -65,7 +65,7 @@ def test_every_line_of_every_dialect_is_in_the_lake_by_day_and_dialect(sidecar: 
     assert sidecar.ship().returncode == 0
     rows = events(sidecar)
     assert len({(row["source_file"], row["source_line"]) for row in rows}) == lines - len(
-        sidecar.quarantined()
+        sidecar.list_quarantined()
     )
     for path in sidecar.objects():
         day = path.parent.parent.name.removeprefix("dt=")
@@ -159,7 +159,7 @@ def test_two_sinks_of_events_and_one_of_lines_walk_side_by_side(sidecar: Sidecar
     sidecar.configure(LAKE.format(lake=sidecar.lake) + 'format = "event"\n' + second + third)
     assert sidecar.ship().returncode == 0
     count = len(sidecar.lines())
-    rejected = len(sidecar.quarantined())
+    rejected = len(sidecar.list_quarantined())
     sidecar.lake = sidecar.folder / "second"
     assert (
         sum(
@@ -229,7 +229,7 @@ def test_documents_without_a_newline_are_taken_once_they_are_complete(sidecar: S
     assert sorted(sidecar.lines()) == [b'{"id":1}', b'{"id":2,"text":"not yet done"}']
     (sidecar.traces / "event-3.jsonl").write_bytes(b'{"id":3}')
     assert sidecar.ship().returncode == 0
-    assert sidecar.quarantined() == []
+    assert sidecar.list_quarantined() == []
     assert len(sidecar.lines()) == 3
 
 
@@ -275,7 +275,7 @@ def test_a_streamed_message_that_never_ends_is_taken_after_a_while_and_counted(
     path.write_bytes(delta(1, "hello") + delta(2, " world"))
     sidecar.start()
     sidecar.arrives(2)
-    eventually(
+    wait_until(
         lambda: (
             b'tracesidecar_open_messages_total{source="agent"} 1.0' in sidecar.get("/metrics")[1]
         )

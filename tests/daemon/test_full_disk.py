@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.daemon.sidecar import Sidecar, append, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import Sidecar, append, number_lines
+from tests.servers.processes import wait_until
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def goes_on(sidecar: Sidecar, lines: int, events: int) -> bool:
 
 def test_a_full_state_directory_pauses_and_recovers_without_a_restart(small_state: Sidecar) -> None:
     sidecar = small_state
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.arrives(10)
     fill(sidecar)
@@ -60,15 +60,15 @@ def test_a_full_state_directory_pauses_and_recovers_without_a_restart(small_stat
         event["event"] in ("journal.unwritable", "collect.scan_failed")
         for event in sidecar.events()
     ):
-        append(sidecar.traces / f"{written}.jsonl", numbered(written, 10))
+        append(sidecar.traces / f"{written}.jsonl", number_lines(written, 10))
         written += 10
         before = len(sidecar.events())
-        eventually(functools.partial(goes_on, sidecar, written, before))
-    append(sidecar.traces / "late.jsonl", numbered(written, 10))
+        wait_until(functools.partial(goes_on, sidecar, written, before))
+    append(sidecar.traces / "late.jsonl", number_lines(written, 10))
     written += 10
-    eventually(lambda: b"wait" in sidecar.get("/status")[1] or len(sidecar.events()) > before + 2)
+    wait_until(lambda: b"wait" in sidecar.get("/status")[1] or len(sidecar.events()) > before + 2)
     assert not sidecar.has_ended()
     (sidecar.state / "filler").unlink()
     sidecar.arrives(written)
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, written))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, written))

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.daemon.sidecar import Sidecar, append, numbered
-from tests.servers.processes import START_SECONDS, eventually, free_port
+from tests.daemon.sidecar import Sidecar, append, number_lines
+from tests.servers.processes import START_SECONDS, free_port, wait_until
+from tracesidecar.daemon.health import Health
 from tracesidecar.daemon.http_server import MOST_CONNECTIONS, HealthServer, Page
-from tracesidecar.daemon.status import Health
 
 MOST_TASKS = 64  # as in systemd/tracesidecar.service
 SLOW_CLIENTS = 60
@@ -33,7 +33,7 @@ PAGES: dict[str, Callable[[Health], Page]] = {
 }
 
 
-def well() -> Future[Health]:
+def answer_ready() -> Future[Health]:
     answer: Future[Health] = Future()
     answer.set_result(Health.before_start("it is starting"))
     return answer
@@ -52,7 +52,7 @@ def few_tasks() -> Iterator[tuple[str, ...]]:
             group.rmdir()
         pytest.skip(f"no control group for processes can be made here: {error.strerror}")
     yield ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")
-    eventually(lambda: (group / "cgroup.procs").read_text() == "")
+    wait_until(lambda: (group / "cgroup.procs").read_text() == "")
     group.rmdir()
 
 
@@ -76,7 +76,7 @@ def abort(client: socket.socket) -> None:
 def test_with_few_tasks_and_slow_clients_livez_answers_and_delivery_goes_on(
     few_tasks: tuple[str, ...], sidecar: Sidecar
 ) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 100))
     sidecar.prefix = few_tasks
     sidecar.start()
     sidecar.wait_for_event("service.ready")
@@ -89,9 +89,9 @@ def test_with_few_tasks_and_slow_clients_livez_answers_and_delivery_goes_on(
             gone.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             abort(gone)
         assert sidecar.get("/livez") == (200, b"ok\n")
-        append(sidecar.traces / "a.jsonl", numbered(100, 100))
+        append(sidecar.traces / "a.jsonl", number_lines(100, 100))
         sidecar.arrives(200)
-        eventually(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
+        wait_until(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
         assert b"tracesidecar_ready 1.0" in sidecar.get("/metrics")[1]
         assert sidecar.stop() == 0
     for line in sidecar.log.read_text().splitlines():
@@ -117,7 +117,7 @@ def is_established(port: int) -> bool:
 def test_a_client_that_sends_byte_by_byte_has_a_deadline_for_the_whole_request() -> None:
     port = free_port()
     with (
-        closing(HealthServer(f"127.0.0.1:{port}", PAGES, well, request_seconds=0.5)),
+        closing(HealthServer(f"127.0.0.1:{port}", PAGES, answer_ready, request_seconds=0.5)),
         connect(port) as client,
     ):
         client.sendall(HALF)
@@ -129,18 +129,20 @@ def test_a_client_that_sends_byte_by_byte_has_a_deadline_for_the_whole_request()
 def test_a_client_that_does_not_read_its_answer_has_a_deadline_too() -> None:
     port = free_port()
     with (
-        closing(HealthServer(f"127.0.0.1:{port}", PAGES, well, request_seconds=0.5)),
+        closing(HealthServer(f"127.0.0.1:{port}", PAGES, answer_ready, request_seconds=0.5)),
         connect(port) as client,
     ):
         client.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        eventually(lambda: not is_established(port))
+        wait_until(lambda: not is_established(port))
         assert len(read_all(client)) < 16 << 20
 
 
 def test_whoever_is_slow_for_the_longest_time_makes_room() -> None:
     port = free_port()
     with (
-        closing(HealthServer(f"127.0.0.1:{port}", PAGES, well, request_seconds=START_SECONDS)),
+        closing(
+            HealthServer(f"127.0.0.1:{port}", PAGES, answer_ready, request_seconds=START_SECONDS)
+        ),
         ExitStack() as stack,
     ):
         slow = [stack.enter_context(connect(port)) for _ in range(MOST_CONNECTIONS + 3)]
@@ -181,7 +183,7 @@ def test_whoever_is_slow_for_the_longest_time_makes_room() -> None:
 def test_pages_answer_only_to_the_names_of_this_machine(host: str, status: int) -> None:
     port = free_port()
     allowed = ("metrics.example.com",)
-    with closing(HealthServer(f"127.0.0.1:{port}", PAGES, well, allowed_hosts=allowed)):
+    with closing(HealthServer(f"127.0.0.1:{port}", PAGES, answer_ready, allowed_hosts=allowed)):
         request = f"GET /livez HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1")
         answer = exchange(port, request)
         assert status_of(answer) == status
@@ -206,14 +208,14 @@ def test_pages_answer_only_to_the_names_of_this_machine(host: str, status: int) 
 )
 def test_whatever_is_asked_is_answered(request_bytes: bytes, status: int) -> None:
     port = free_port()
-    with closing(HealthServer(f"127.0.0.1:{port}", PAGES, well)):
+    with closing(HealthServer(f"127.0.0.1:{port}", PAGES, answer_ready)):
         assert status_of(exchange(port, request_bytes)) == status
         assert status_of(exchange(port, LIVEZ)) == 200
 
 
 def test_a_head_has_no_body() -> None:
     port = free_port()
-    with closing(HealthServer(f"127.0.0.1:{port}", PAGES, well)):
+    with closing(HealthServer(f"127.0.0.1:{port}", PAGES, answer_ready)):
         head, _, body = exchange(port, LIVEZ.replace(b"GET", b"HEAD")).partition(b"\r\n\r\n")
     assert b"Content-Length: 3" in head
     assert body == b""
@@ -240,7 +242,7 @@ def test_a_page_that_fails_is_logged_and_the_others_go_on() -> None:
     port = free_port()
     with (
         structlog.testing.capture_logs() as logged,
-        closing(HealthServer(f"127.0.0.1:{port}", PAGES | {"/status": fail}, well)),
+        closing(HealthServer(f"127.0.0.1:{port}", PAGES | {"/status": fail}, answer_ready)),
     ):
         assert status_of(exchange(port, LIVEZ.replace(b"livez", b"status"))) == 500
         assert status_of(exchange(port, LIVEZ)) == 200
@@ -252,7 +254,7 @@ def test_without_a_free_descriptor_clients_wait_and_nothing_fails() -> None:
     port = free_port()
     _, most = limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     with (
-        closing(HealthServer(f"127.0.0.1:{port}", PAGES, well)),
+        closing(HealthServer(f"127.0.0.1:{port}", PAGES, answer_ready)),
         socket.socket() as client,
         ExitStack() as stack,
     ):
@@ -270,18 +272,18 @@ def test_a_unix_socket_that_nobody_listens_on_is_replaced_and_nothing_else(tmp_p
     path = tmp_path / "health.sock"
     with socket.socket(socket.AF_UNIX) as abandoned:
         abandoned.bind(str(path))
-    with closing(HealthServer(f"unix:{path}", PAGES, well)):
+    with closing(HealthServer(f"unix:{path}", PAGES, answer_ready)):
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(START_SECONDS)
             client.connect(str(path))
             client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
             assert status_of(read_all(client)) == 200
         with pytest.raises(OSError, match="Address already in use"):
-            HealthServer(f"unix:{path}", PAGES, well)
+            HealthServer(f"unix:{path}", PAGES, answer_ready)
     path.unlink()
     path.write_text("a file of somebody")
     with pytest.raises(OSError, match="a file that is no socket is there"):
-        HealthServer(f"unix:{path}", PAGES, well)
+        HealthServer(f"unix:{path}", PAGES, answer_ready)
     assert path.read_text() == "a file of somebody"
 
 
@@ -293,7 +295,7 @@ def test_a_unix_socket_that_nobody_listens_on_is_replaced_and_nothing_else(tmp_p
 def test_the_pages_answer_on_ipv6(host: str) -> None:
     port = free_port()
     with (
-        closing(HealthServer(f"{host}:{port}", PAGES, well)),
+        closing(HealthServer(f"{host}:{port}", PAGES, answer_ready)),
         socket.create_connection(("::1", port), timeout=START_SECONDS) as client,
     ):
         client.sendall(LIVEZ)

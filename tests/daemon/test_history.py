@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
+from tests.servers.processes import wait_until
 from tracesidecar.journal.journal import Journal
 from tracesidecar.tail import Rest, SegmentRecord
 
@@ -30,9 +30,9 @@ MOST_SECONDS = 10.0
 def deliver_old(sidecar: Sidecar, name: str = "a.jsonl") -> Path:
     """Deliver a file that was last written long ago."""
     trace = sidecar.traces / name
-    append(trace, numbered(0, 50))
+    append(trace, number_lines(0, 50))
     os.utime(trace, (LONG_AGO, LONG_AGO))
-    append(sidecar.traces / "other.jsonl", numbered(1000, 1))
+    append(sidecar.traces / "other.jsonl", number_lines(1000, 1))
     assert sidecar.ship().returncode == 0
     return trace
 
@@ -63,9 +63,9 @@ def test_a_gone_file_is_recognised_elsewhere(sidecar: Sidecar) -> None:
     trace = deliver_old(sidecar)
     (sidecar.traces / "archive").mkdir()
     moved = trace.rename(sidecar.traces / "archive" / "moved.jsonl")
-    append(moved, numbered(50, 5))
+    append(moved, number_lines(50, 5))
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter([*numbered(0, 55), *numbered(1000, 1)])
+    assert Counter(sidecar.lines()) == Counter([*number_lines(0, 55), *number_lines(1000, 1)])
     assert sidecar.call("verify", "lake").returncode == 0
 
 
@@ -79,15 +79,15 @@ def test_a_gone_file_is_recognised_in_a_copy(sidecar: Sidecar, is_compressed: bo
     with kept.open("rb") as plain, (gzip.open if is_compressed else open)(copy, "wb") as packed:
         shutil.copyfileobj(plain, packed)
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter([*numbered(0, 50), *numbered(1000, 1)])
+    assert Counter(sidecar.lines()) == Counter([*number_lines(0, 50), *number_lines(1000, 1)])
 
 
 def test_what_is_gone_for_good_leaves_the_journal(sidecar: Sidecar) -> None:
     deliver_old(sidecar).unlink()
     sidecar.start()
-    eventually(lambda: len(load_beside(sidecar)) == 1)
+    wait_until(lambda: len(load_beside(sidecar)) == 1)
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter([*numbered(0, 50), *numbered(1000, 1)])
+    assert Counter(sidecar.lines()) == Counter([*number_lines(0, 50), *number_lines(1000, 1)])
 
 
 @pytest.mark.long
@@ -106,7 +106,7 @@ def test_runs_that_are_shorter_than_copy_grace_forget_what_is_gone(sidecar: Side
     assert miss_longer(sidecar, 7200) == [segment]
     assert sidecar.ship().returncode == 0
     assert segment not in {record.id for record in load_beside(sidecar)}
-    assert Counter(sidecar.lines()) == Counter([*numbered(0, 50), *numbered(1000, 1)])
+    assert Counter(sidecar.lines()) == Counter([*number_lines(0, 50), *number_lines(1000, 1)])
 
 
 def miss_longer(sidecar: Sidecar, seconds: float) -> list[int]:
@@ -135,7 +135,7 @@ def test_a_sink_that_begins_now_misses_nothing_of_what_is_gone(sidecar: Sidecar)
     assert status["sources"][0]["lost_bytes"] == 0
     kept.rename(trace)
     assert sidecar.ship().returncode == 0
-    expected = Counter([*numbered(0, 50), *numbered(1000, 1)])
+    expected = Counter([*number_lines(0, 50), *number_lines(1000, 1)])
     assert Counter(sidecar.lines()) == expected
     sidecar.lake = second
     assert Counter(sidecar.lines()) == expected
@@ -162,11 +162,11 @@ def test_commands_read_nothing_of_what_is_over(sidecar: Sidecar) -> None:
         ).rowcount
     db.close()
     assert changed == 1
-    append(other, numbered(1001, 1))
+    append(other, number_lines(1001, 1))
     status = json.loads(sidecar.call("status", "--json").stdout)
     size = other.stat().st_size
     assert [(each["files"], each["bytes"]) for each in status["sources"]] == [(1, size)]
-    assert [each["lag_bytes"] for each in status["sinks"]] == [len(*numbered(1001, 1)) + 1]
+    assert [each["lag_bytes"] for each in status["sinks"]] == [len(*number_lines(1001, 1)) + 1]
     explained = json.loads(sidecar.call("explain", str(other), "--json").stdout)
     pieces = explained["ranges"][0]["pieces"]
     assert [each["state"] for each in pieces] == ["quarantined", "delivered", "unread"]
@@ -175,7 +175,7 @@ def test_commands_read_nothing_of_what_is_over(sidecar: Sidecar) -> None:
     assert sidecar.call("check-config").returncode == 0
 
 
-def spent_seconds() -> float:
+def measure_seconds() -> float:
     """How much of the processor all children had that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
@@ -185,18 +185,18 @@ def spent_seconds() -> float:
 def test_a_million_finished_segments_cost_little_at_a_start(sidecar: Sidecar) -> None:
     deliver_old(sidecar)
     multiply(sidecar, int(os.environ.get("FINISHED_SEGMENTS", "1000000")))
-    append(sidecar.traces / "new.jsonl", numbered(2000, 10))
-    before = spent_seconds()
+    append(sidecar.traces / "new.jsonl", number_lines(2000, 10))
+    before = measure_seconds()
     assert sidecar.call("status", "--json").returncode == 0
-    assert spent_seconds() - before < MOST_SECONDS
-    before = spent_seconds()
+    assert measure_seconds() - before < MOST_SECONDS
+    before = measure_seconds()
     code, peak = sidecar.ship_measured()
-    seconds = spent_seconds() - before
+    seconds = measure_seconds() - before
     print(f"CPU {seconds:.1f} s, memory {peak >> 20} MiB")
     assert code == 0
     assert seconds < MOST_SECONDS
     assert peak < MOST_BYTES
-    expected = [*numbered(0, 50), *numbered(1000, 1), *numbered(2000, 10)]
+    expected = [*number_lines(0, 50), *number_lines(1000, 1), *number_lines(2000, 10)]
     assert Counter(sidecar.lines()) == Counter(expected)
 
 

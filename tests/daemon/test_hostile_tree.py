@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
-from tests.faults.race import Notices
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
+from tests.faults.race import KernelEvents
+from tests.servers.processes import wait_until
 
 AGENT, OTHER = 12345, 12346
 SECRET = {"text": "of another user"}
@@ -53,7 +53,7 @@ def plant(sidecar: Sidecar) -> list[Path]:
     return links
 
 
-def skipped(sidecar: Sidecar, reason: str) -> int:
+def count_skipped(sidecar: Sidecar, reason: str) -> int:
     """What the metric says."""
     page = sidecar.get("/metrics")[1].decode()
     (found,) = re.findall(
@@ -64,13 +64,13 @@ def skipped(sidecar: Sidecar, reason: str) -> int:
 
 def test_a_daemon_of_root_ships_the_agents_lines_and_says_what_it_skips(sidecar: Sidecar) -> None:
     links = plant(sidecar)
-    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    append(sidecar.traces / "own.jsonl", number_lines(0, 5))
     sidecar.start()
     sidecar.arrives(5)
-    append(sidecar.traces / "deep" / "own.jsonl", numbered(5, 5))
+    append(sidecar.traces / "deep" / "own.jsonl", number_lines(5, 5))
     sidecar.arrives(10)
-    eventually(lambda: skipped(sidecar, "link") == len(links))
-    assert (skipped(sidecar, "owner"), skipped(sidecar, "own")) == (1, 0)
+    wait_until(lambda: count_skipped(sidecar, "link") == len(links))
+    assert (count_skipped(sidecar, "owner"), count_skipped(sidecar, "own")) == (1, 0)
     status = sidecar.call("status").stdout.decode()
     assert f"3 symbolic links in {sidecar.traces}, such as lake, are not followed" in status
     (source,) = {
@@ -80,7 +80,7 @@ def test_a_daemon_of_root_ships_the_agents_lines_and_says_what_it_skips(sidecar:
     }
     assert source == "agent"
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 10))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 10))
     warnings = [
         (event["kind"], event["path"])
         for event in sidecar.events()
@@ -102,17 +102,17 @@ def test_a_link_to_the_lake_does_not_feed_it_to_itself(sidecar: Sidecar) -> None
     sidecar.configure(LAKE.format(lake=sidecar.lake), source='symlinks = "follow"')
     sidecar.lake.mkdir()
     (sidecar.traces / "lake").symlink_to(sidecar.lake)
-    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    append(sidecar.traces / "own.jsonl", number_lines(0, 5))
     for number in range(3):
         assert sidecar.ship().returncode == 0
-        append(sidecar.traces / "own.jsonl", numbered(5 + number, 1))
+        append(sidecar.traces / "own.jsonl", number_lines(5 + number, 1))
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 8))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 8))
 
 
 def test_a_bind_mount_of_a_folder_of_the_lake_is_known_as_ours(sidecar: Sidecar) -> None:
     """It has another path and no link; only its place in the file system is the lake's."""
-    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    append(sidecar.traces / "own.jsonl", number_lines(0, 5))
     assert sidecar.ship().returncode == 0
     (folder,) = sidecar.lake.glob("**/raw/v1") or sidecar.lake.glob("**/v1")
     shown = sidecar.traces / "shown"
@@ -120,8 +120,8 @@ def test_a_bind_mount_of_a_folder_of_the_lake_is_known_as_ours(sidecar: Sidecar)
     script = sidecar.folder / "mounted.sh"
     script.write_text(f'mount --bind "{folder}" "{shown}" && exec "$@"\n')
     sidecar.prefix = ("unshare", "-m", "sh", str(script))
-    append(folder / "planted.jsonl", numbered(100, 1))
-    append(sidecar.traces / "own.jsonl", numbered(5, 1))
+    append(folder / "planted.jsonl", number_lines(100, 1))
+    append(sidecar.traces / "own.jsonl", number_lines(5, 1))
     sidecar.start()
     sidecar.arrives(6)
     sidecar.wait_for_event("collect.warning")
@@ -129,7 +129,7 @@ def test_a_bind_mount_of_a_folder_of_the_lake_is_known_as_ours(sidecar: Sidecar)
     assert (warning["kind"], warning["path"]) == ("own_output", str(shown))
     assert sidecar.stop() == 0
     (folder / "planted.jsonl").unlink()
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 6))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 6))
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
@@ -140,16 +140,16 @@ def test_a_database_of_ours_is_not_read_whatever_leads_to_it(sidecar: Sidecar, k
         + LAKE.format(lake=sidecar.lake),
         source='symlinks = "follow"',
     )
-    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    append(sidecar.traces / "own.jsonl", number_lines(0, 5))
     assert sidecar.ship().returncode == 0
     (sidecar.traces / "linked.jsonl").symlink_to(database)
     os.link(database, sidecar.traces / "hard.jsonl")
     os.link(sidecar.state / "journal.sqlite", sidecar.traces / "journal.jsonl")
-    append(sidecar.traces / "own.jsonl", numbered(5, 1))
+    append(sidecar.traces / "own.jsonl", number_lines(5, 1))
     shipped = sidecar.ship()
     assert shipped.returncode == 0, shipped.stderr
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 6))
-    assert not sidecar.quarantined()
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 6))
+    assert not sidecar.list_quarantined()
 
 
 def test_scan_follows_no_link_of_the_agents(sidecar: Sidecar) -> None:
@@ -162,8 +162,8 @@ def test_scan_follows_no_link_of_the_agents(sidecar: Sidecar) -> None:
         (sidecar.traces / name).symlink_to(target)
         give(sidecar.traces / name, AGENT)
     (sidecar.traces / "ours.jsonl").symlink_to("own.jsonl")
-    append(sidecar.traces / "own.jsonl", numbered(0, 5))
-    watched = Notices([outside, outside / "a.jsonl"])
+    append(sidecar.traces / "own.jsonl", number_lines(0, 5))
+    watched = KernelEvents([outside, outside / "a.jsonl"])
     done = sidecar.call("scan", "--json", "traces/")
     assert done.returncode == 0
     files = {file["path"]: file for file in json.loads(done.stdout)["files"]}
@@ -181,7 +181,7 @@ def test_status_opens_nothing_through_a_link_in_a_hold_directory(sidecar: Sideca
     hold.mkdir()
     give(hold, AGENT)
     sidecar.configure(LAKE.format(lake=sidecar.lake), source=f'hold_directory = "{hold}"')
-    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    append(sidecar.traces / "own.jsonl", number_lines(0, 5))
     assert sidecar.ship().returncode == 0
     secret = sidecar.folder / "secret.json"
     secret.write_text(json.dumps(SECRET) + "\n")
@@ -189,6 +189,6 @@ def test_status_opens_nothing_through_a_link_in_a_hold_directory(sidecar: Sideca
         ((segment,),) = journal.execute("SELECT id FROM segment")
     (hold / f"segment-{segment}").symlink_to(secret)
     (sidecar.traces / "own.jsonl").rename(sidecar.traces / "own.bak")
-    watched = Notices([secret])
+    watched = KernelEvents([secret])
     assert sidecar.call("status", "--json").returncode == 0
     assert not watched.take()

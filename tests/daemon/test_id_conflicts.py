@@ -11,8 +11,8 @@ import pytest
 
 from tests.daemon.sidecar import Sidecar, append
 from tests.daemon.test_counters import scrape
-from tests.daemon.test_crash import events, killed_at
-from tests.servers.processes import eventually
+from tests.daemon.test_crash import events, kill_at
+from tests.servers.processes import wait_until
 
 CONFLICTS = ("id_conflicts_total", '{sink="base"}')
 
@@ -55,9 +55,9 @@ def test_who_writes_the_ids_of_another_first_is_reported_and_the_line_is_there(
     sidecar.start()
     sidecar.wait_for_event("service.ready")
     assert scrape(sidecar)[CONFLICTS] == 0
-    eventually(lambda: base.exists() and texts(base) == ["was here first"])
+    wait_until(lambda: base.exists() and texts(base) == ["was here first"])
     append(sidecar.traces / "victim" / "a.jsonl", [message("a real request")])
-    eventually(lambda: scrape(sidecar)[CONFLICTS] == 1)
+    wait_until(lambda: scrape(sidecar)[CONFLICTS] == 1)
     assert texts(base) == ["a real request", "was here first"]
     assert sidecar.stop() == 0
     [warning] = events(sidecar, "sink.id_conflicts")
@@ -69,7 +69,7 @@ def test_who_writes_the_ids_of_another_first_is_reported_and_the_line_is_there(
     sidecar.wait_for_event("service.ready", 2)
     assert scrape(sidecar)[CONFLICTS] == 1
     append(sidecar.traces / "victim" / "copy.jsonl", [message("a real request")])
-    eventually(lambda: scrape(sidecar)["delivered_lines_total", '{sink="base"}'] == 3)
+    wait_until(lambda: scrape(sidecar)["delivered_lines_total", '{sink="base"}'] == 3)
     assert scrape(sidecar)[CONFLICTS] == 1, "a repeat of a line in conflict"
     assert texts(base) == ["a real request", "was here first"]
     assert sidecar.stop() == 0
@@ -84,7 +84,7 @@ def test_a_kill_between_the_insert_and_the_commit_makes_no_third_row(
     append(sidecar.traces / "attacker" / "a.jsonl", [message("was here first")])
     assert sidecar.ship().returncode == 0
     append(sidecar.traces / "victim" / "a.jsonl", [message("a real request")])
-    killed_at(sidecar, point)
+    kill_at(sidecar, point)
     for _ in range(2):
         assert sidecar.ship().returncode == 0
         assert texts(base) == ["a real request", "was here first"]

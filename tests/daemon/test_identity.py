@@ -17,11 +17,11 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
-from tests.daemon.test_crash import killed_at
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
+from tests.daemon.test_crash import kill_at
 from tests.daemon.test_recover import lose_state
 from tests.dialects.golden import clean_chunk
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tracesidecar import __version__
 from tracesidecar.batch.manifest import ManifestRange, decode_manifest
 from tracesidecar.daemon.processing import describe_processing
@@ -52,7 +52,7 @@ def count_stored(sidecar: Sidecar) -> int:
     return int(count)
 
 
-def compacted(sidecar: Sidecar) -> int:
+def compact(sidecar: Sidecar) -> int:
     """Compact the lake; return how many rows it has then."""
     done = sidecar.call("compact", "lake", "--before", "2026-10-01", "--json")
     assert done.returncode == 0, done.stderr
@@ -79,7 +79,7 @@ def test_a_row_says_by_which_program_and_rules_it_was_made_the_same_for_all_sink
         f'format = "event"\n{more}'
         for name, more in (("lake", ""), ("narrow", 'content = "metadata"\n'))
     )
-    append(sidecar.traces / "a.jsonl", numbered(0, 2))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 2))
     sidecar.configure(sinks)
     ship(sidecar)
     made = {row["processed_by"] for row in rows(sidecar)}
@@ -134,7 +134,7 @@ def test_two_folders_with_files_of_one_name_are_two_conversations(sidecar: Sidec
     assert sorted(found.values()) == [6, 6]
     assert all(re.fullmatch(r"messages-[0-9a-f]{12}", name) for name in found)
     assert count_stored(sidecar) == 14
-    assert compacted(sidecar) == 14
+    assert compact(sidecar) == 14
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_files_of_one_name_below_two_roots_are_two_conversations_or_sources(
 ) -> None:
     for folder in ("left", "right"):
         (sidecar.traces / folder).mkdir()
-        append(sidecar.traces / folder / "messages.jsonl", numbered(0, 3))
+        append(sidecar.traces / folder / "messages.jsonl", number_lines(0, 3))
     sinks = both_stores(sidecar)
     sidecar.configure(sinks)
     text = sidecar.config.read_text()
@@ -182,7 +182,7 @@ def test_three_rotated_files_of_equal_lines_are_six_rows(
     # the oldest is the first: the store says which file each is
     paths = {each.source_generation: each.path for each in ranges(sidecar)}
     assert [Path(paths[number]).name.removesuffix(".gz") for number in range(3)] == list(names)
-    assert compacted(sidecar) == 6
+    assert compact(sidecar) == 6
 
 
 def ranges(sidecar: Sidecar) -> list[ManifestRange]:
@@ -194,7 +194,7 @@ def ranges(sidecar: Sidecar) -> list[ManifestRange]:
     ]
 
 
-def known_files(sidecar: Sidecar) -> int:
+def count_known_files(sidecar: Sidecar) -> int:
     """Return how many files the journal knows."""
     with sqlite3.connect(f"file:{sidecar.state / 'journal.sqlite'}?mode=ro", uri=True) as db:
         [(count,)] = db.execute("SELECT count(*) FROM segment")
@@ -212,7 +212,7 @@ def test_a_file_written_again_after_its_name_was_forgotten_is_another_generation
         path.write_bytes(body(LINES))
         sidecar.arrives(2 * number)
         path.unlink()
-        eventually(lambda: known_files(sidecar) == 0)
+        wait_until(lambda: count_known_files(sidecar) == 0)
         assert sidecar.stop() == 0
     assert count_stored(sidecar) == 4
     assert Counter(row["generation"] for row in rows(sidecar)) == {0: 2, 1: 2}
@@ -224,12 +224,12 @@ def test_a_file_rewritten_in_place_with_equal_lines_is_another_generation(
 ) -> None:
     sidecar.configure(both_stores(sidecar))
     path = sidecar.traces / "x.jsonl"
-    other = numbered(7, 1)
+    other = number_lines(7, 1)
     sidecar.start()
     for count, lines in ((2, LINES), (3, other), (5, LINES), (6, other)):
         path.write_bytes(body(lines))
         sidecar.arrives(count)
-        eventually(lambda: known_files(sidecar) == 1)
+        wait_until(lambda: count_known_files(sidecar) == 1)
     # shortened, and its last line written again
     shortened = sidecar.traces / "y.jsonl"
     shortened.write_bytes(body(LINES))
@@ -249,7 +249,9 @@ def test_what_is_read_again_after_the_state_was_lost_has_the_ids_that_it_had(
 ) -> None:
     (sidecar.traces / "deep").mkdir()
     for number, name in enumerate(("same", "rotated", "compressed", "both")):
-        append(sidecar.traces / "deep" / f"{name}.jsonl", [*LINES, *LINES, *numbered(number, 1)])
+        append(
+            sidecar.traces / "deep" / f"{name}.jsonl", [*LINES, *LINES, *number_lines(number, 1)]
+        )
     sidecar.configure(both_stores(sidecar))
     ship(sidecar)
     before = ids(sidecar)
@@ -292,7 +294,7 @@ def test_what_version_1_had_planned_comes_once_and_its_file_goes_on(sidecar: Sid
     (sidecar.traces / "deep").mkdir()
     path = sidecar.traces / "deep" / "x.jsonl"
     path.write_bytes(body(LINES))
-    killed_at(sidecar, "sent")
+    kill_at(sidecar, "sent")
     become_version_1(sidecar, path)
     before = database_rows(sidecar)
     assert [conversation for _, conversation, _ in before] == ["x", "x"]
@@ -351,14 +353,14 @@ def test_numbers_outlive_a_kill_and_a_recovery(sidecar: Sidecar) -> None:
     names = ("x.jsonl.2", "x.jsonl.1", "x.jsonl")
     for name in names:
         (sidecar.traces / name).write_bytes(body(LINES))
-    killed_at(sidecar, "planned")
+    kill_at(sidecar, "planned")
     ship(sidecar)
     before = ids(sidecar)
     assert len(set(before)) == 6
     lose_state(sidecar)
     assert sidecar.call("recover", "lake").returncode == 0
     for name in names:
-        append(sidecar.traces / name, numbered(0, 1))
+        append(sidecar.traces / name, number_lines(0, 1))
     ship(sidecar)
     last = [row for row in rows(sidecar) if row["source_line"] == 3]
     assert sorted(int(str(row["generation"])) for row in last) == [0, 1, 2]

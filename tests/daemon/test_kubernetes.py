@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.daemon.sidecar import PROGRAM
-from tests.servers.processes import eventually, free_port
+from tests.servers.processes import free_port, wait_until
 from tests.warm import warm
 from tracesidecar.encode.jsonl import decode_lines
 
@@ -132,7 +132,7 @@ class Pod:
         assert self.as_agent(script, umask=umask).returncode == 0
         return self.traces / name
 
-    def delivered(self) -> list[str]:
+    def list_delivered(self) -> list[str]:
         """The lines in the lake."""
         return [
             line
@@ -167,8 +167,8 @@ def test_the_pod_of_the_manifest_starts_delivers_and_is_found_by_every_command(
     pod = Pod(folder)
     trace = pod.write("a.jsonl", '{"n":1}', '{"n":2', '{"n":3}')
     with pod.running() as daemon:
-        eventually(lambda: len(pod.delivered()) == 2 or daemon.poll() is not None)
-        assert pod.delivered() == ['{"n":1}', '{"n":3}'], (folder / "log").read_text()[-2000:]
+        wait_until(lambda: len(pod.list_delivered()) == 2 or daemon.poll() is not None)
+        assert pod.list_delivered() == ['{"n":1}', '{"n":3}'], (folder / "log").read_text()[-2000:]
         status = pod.json("status")
         assert (status["running"], status["state_directory"]) == (True, str(pod.state))
         assert [part["state"] for part in pod.json("explain", str(trace))["ranges"]] != []
@@ -177,7 +177,7 @@ def test_the_pod_of_the_manifest_starts_delivers_and_is_found_by_every_command(
         assert daemon.wait(600) == 0
     assert (pod.state.stat().st_mode & 0o7777, pod.json("status")["running"]) == (0o700, False)
     assert pod.call("ship", "--once").returncode == 0
-    assert pod.delivered() == ['{"n":1}', '{"n":3}']
+    assert pod.list_delivered() == ['{"n":1}', '{"n":3}']
 
 
 def test_a_directory_of_somebody_else_in_the_place_of_the_state_ends_with_78_and_a_sentence(
@@ -193,17 +193,17 @@ def test_a_directory_of_somebody_else_in_the_place_of_the_state_ends_with_78_and
     assert list(pod.state.iterdir()) == []
 
 
-def killed_while_the_store_is_away(pod: Pod, umask: str, protection: str) -> None:
+def kill_while_the_store_is_missing(pod: Pod, umask: str, protection: str) -> None:
     """The sidecar is killed with undelivered lines, and they are deleted before it is back."""
     pod.warm()
     trace = pod.write("a.jsonl", '{"n":1}', '{"n":2}', umask=umask)
     pod.lake.chmod(0o755)
     with pod.running():
-        eventually(lambda: pod.source()["protection"] == protection)
+        wait_until(lambda: pod.source()["protection"] == protection)
     assert pod.as_agent("rm a.jsonl").returncode == 0
     assert not trace.exists()
     pod.lake.chmod(0o2777)
-    assert pod.delivered() == []
+    assert pod.list_delivered() == []
 
 
 def test_what_the_agent_deletes_in_a_restart_arrives_because_its_group_may_write(
@@ -212,9 +212,9 @@ def test_what_the_agent_deletes_in_a_restart_arrives_because_its_group_may_write
     """fs.protected_hardlinks: whoever may read and write a file may link it."""
     pod = Pod(folder)
     assert pod.user != pod.agents_user
-    killed_while_the_store_is_away(pod, "0007", "link")
+    kill_while_the_store_is_missing(pod, "0007", "link")
     assert pod.call("ship", "--once").returncode == 0
-    assert pod.delivered() == ['{"n":1}', '{"n":2}']
+    assert pod.list_delivered() == ['{"n":1}', '{"n":2}']
 
 
 @pytest.mark.long
@@ -222,9 +222,9 @@ def test_what_the_agent_deletes_in_a_restart_is_a_recorded_loss_if_its_group_may
     folder: Path,
 ) -> None:
     pod = Pod(folder)
-    killed_while_the_store_is_away(pod, "0027", "descriptor")
+    kill_while_the_store_is_missing(pod, "0027", "descriptor")
     assert pod.call("ship", "--once").returncode == 0
-    assert pod.delivered() == []
+    assert pod.list_delivered() == []
     assert pod.source()["lost_bytes"] == len('{"n":1}\n{"n":2}\n')
 
 
@@ -236,10 +236,10 @@ def test_while_the_sidecar_runs_nothing_is_lost_also_if_the_group_may_only_read(
     pod.write("a.jsonl", '{"n":1}', umask="0027")
     pod.lake.chmod(0o755)
     with pod.running():
-        eventually(lambda: pod.source()["protection"] == "descriptor")
+        wait_until(lambda: pod.source()["protection"] == "descriptor")
         assert pod.as_agent("rm a.jsonl").returncode == 0
         pod.lake.chmod(0o2777)
-        eventually(lambda: pod.delivered() == ['{"n":1}'])
+        wait_until(lambda: pod.list_delivered() == ['{"n":1}'])
 
 
 def test_the_agent_can_open_neither_the_state_nor_the_links(folder: Path) -> None:
@@ -248,7 +248,7 @@ def test_the_agent_can_open_neither_the_state_nor_the_links(folder: Path) -> Non
     pod.write("a.jsonl", '{"n":1}')
     pod.lake.chmod(0o755)
     with pod.running() as daemon:
-        eventually(lambda: pod.source()["protection"] == "link")
+        wait_until(lambda: pod.source()["protection"] == "link")
         for script in (
             f"ls {pod.state}",
             "ls .held",

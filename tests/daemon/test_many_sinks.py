@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import append, numbered
+from tests.daemon.sidecar import append, number_lines
 from tests.servers.receiving import ReceivingServer
 from tests.servers.rsyslog import LogServer
 from tests.servers.search import SearchServer
@@ -87,7 +87,10 @@ def siem(tmp_path: Path, toxiproxy: Toxiproxy) -> Iterator[Destination]:
 def web(receiver: ReceivingServer, toxiproxy: Toxiproxy) -> Iterator[Destination]:
     with toxiproxy.before(receiver.port) as way:
         yield Destination(
-            "web", way, f'type = "http"\nurl = "http://127.0.0.1:{way.port}/"', receiver.kept_lines
+            "web",
+            way,
+            f'type = "http"\nurl = "http://127.0.0.1:{way.port}/"',
+            receiver.read_kept_lines,
         )
 
 
@@ -164,7 +167,7 @@ class Works:
 
     def write(self) -> None:
         """One round more."""
-        lines = numbered(len(self.wrote), ROUND_LINES)
+        lines = number_lines(len(self.wrote), ROUND_LINES)
         append(self.traces / f"{len(self.wrote) % 3}.jsonl", lines)
         self.wrote += lines
 
@@ -188,7 +191,7 @@ async def until(condition: Callable[[], object], seconds: float = 300.0) -> None
             await asyncio.sleep(0.005)
 
 
-def away_for_an_hour(folder: Path, dead: Destination, others: Sequence[Destination]) -> None:
+def stop_sink_for_an_hour(folder: Path, dead: Destination, others: Sequence[Destination]) -> None:
     """Play it: healthy rounds, an hour without one sink, its return, healthy rounds again."""
     everywhere, alive = (dead, *others), [each.name for each in others]
 
@@ -227,7 +230,7 @@ def away_for_an_hour(folder: Path, dead: Destination, others: Sequence[Destinati
 def test_a_destination_away_for_an_hour_costs_two_others_nothing_and_catches_up_exactly(
     tmp_path: Path, store: Destination, siem: Destination, web: Destination
 ) -> None:
-    away_for_an_hour(tmp_path, web, (store, siem))
+    stop_sink_for_an_hour(tmp_path, web, (store, siem))
 
 
 @pytest.mark.long
@@ -236,6 +239,6 @@ def test_any_of_a_store_a_siem_and_a_search_cluster_may_be_away_for_an_hour(
     tmp_path: Path, store: Destination, siem: Destination, search: Destination, dead: str
 ) -> None:
     chosen = next(each for each in (store, siem, search) if each.name == dead)
-    away_for_an_hour(
+    stop_sink_for_an_hour(
         tmp_path, chosen, [each for each in (store, siem, search) if each is not chosen]
     )

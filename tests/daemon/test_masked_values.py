@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.daemon.sidecar import Sidecar, append, numbered
-from tests.servers.processes import eventually, free_port
+from tests.daemon.sidecar import Sidecar, append, number_lines
+from tests.servers.processes import free_port, wait_until
 
 VALUES = {
     "HOOK": "T0123ABCD/B0456EFGH/zYxWvUtSrQpOnMlK",
@@ -110,11 +110,11 @@ def test_no_output_log_or_file_of_the_state_has_a_value(
     (sidecar.folder / "place").write_text(f"{place}\n")
     (sidecar.folder / "secret").write_text(SECRET)
     sidecar.configure(SINKS.format(dead=free_port()))
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     shown = [sidecar.call("check-config", "--online"), sidecar.call("check-config", "--json")]
     sidecar.start(LOG_LEVEL="debug")
     sidecar.wait_for_event("sink.retry", 8)
-    eventually(lambda: list((place / "lake").rglob("*.jsonl.gz")))
+    wait_until(lambda: list((place / "lake").rglob("*.jsonl.gz")))
     shown += [sidecar.call("status"), sidecar.call("verify", "store")]
     pages = [sidecar.get(page)[1] for page in ("/status", "/readyz", "/metrics")]
     sidecar.kill()

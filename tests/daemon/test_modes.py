@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
+from tests.servers.processes import wait_until
 
 SINKS = (
     LAKE
@@ -44,13 +44,13 @@ def test_every_file_has_its_documented_mode_whatever_the_umask(
     text = sidecar.config.read_text()
     socket = sidecar.folder / "health.sock"
     sidecar.config.write_text(text.replace(f"127.0.0.1:{sidecar.port}", f"unix:{socket}"))
-    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
     sidecar.prefix = ("sh", "-c", f'umask {umask}; exec "$@"', "sh")
     sidecar.start()
     sidecar.arrives(3)
-    eventually(lambda: {"rows.sqlite", "ducks.duckdb"} <= {*modes(sidecar.folder)})
-    eventually(lambda: "state/journal.sqlite-wal" in modes(sidecar.folder))
-    eventually(lambda: (sidecar.folder / "ducks.duckdb").stat().st_mode & 0o777 == 0o640)
+    wait_until(lambda: {"rows.sqlite", "ducks.duckdb"} <= {*modes(sidecar.folder)})
+    wait_until(lambda: "state/journal.sqlite-wal" in modes(sidecar.folder))
+    wait_until(lambda: (sidecar.folder / "ducks.duckdb").stat().st_mode & 0o777 == 0o640)
     found = modes(sidecar.folder)
     sidecar.stop()
     expected = {
@@ -74,7 +74,7 @@ def test_a_new_journal_is_never_readable_by_others(tmp_path: Path, sidecar: Side
     deep = tmp_path / "deep" / "er" / "state"
     text = sidecar.config.read_text().replace(str(sidecar.state), str(deep))
     sidecar.config.write_text(text)
-    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
     assert sidecar.ship().returncode == 0
     assert stat.S_IMODE(deep.stat().st_mode) == 0o700
     assert stat.S_IMODE(deep.parent.stat().st_mode) == 0o755, "a lake may be beside it"
@@ -113,12 +113,12 @@ def test_another_user_reads_nothing_changes_nothing_and_asks_nothing() -> None:
         socket = place / "health.sock"
         text = sidecar.config.read_text().replace(f"127.0.0.1:{sidecar.port}", f"unix:{socket}")
         sidecar.config.write_text(text)
-        append(sidecar.traces / "a.jsonl", numbered(0, 3))
+        append(sidecar.traces / "a.jsonl", number_lines(0, 3))
         sidecar.prefix = ("sh", "-c", 'umask 000; exec "$@"', "sh")
         sidecar.start()
         sidecar.arrives(3)
-        eventually(lambda: socket.exists() and (place / "ducks.duckdb").exists())
-        eventually(lambda: modes(place)["ducks.duckdb"] == 0o640)
+        wait_until(lambda: socket.exists() and (place / "ducks.duckdb").exists())
+        wait_until(lambda: modes(place)["ducks.duckdb"] == 0o640)
         done = subprocess.run(
             [
                 shutil.which("python3", path="/usr/bin:/usr/local/bin") or "python3",

@@ -19,9 +19,9 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
 from tests.faults import driver
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tests.servers.receiving import ReceivingServer
 from tests.warm import sign_compiled
 
@@ -30,7 +30,7 @@ PARTS = (slice(0, 12), slice(12, 24), slice(24, 36))
 """A third of a secret that comes through is found too."""
 
 
-def planted(name: str) -> str:
+def make_token(name: str) -> str:
     """A token of a well-known form whose body occurs nowhere else."""
     chance = random.Random(name)
     return (
@@ -66,7 +66,7 @@ REJECTED: dict[str, Callable[[str], bytes]] = {
     "too long": lambda c: json.dumps({"t": c, "filler": "x" * 40_000}).encode(),
 }
 SECRETS = {
-    name: planted(name) for name in (*ACCEPTED, *REJECTED, "torn", "file name", "error", "stdin")
+    name: make_token(name) for name in (*ACCEPTED, *REJECTED, "torn", "file name", "error", "stdin")
 }
 
 
@@ -97,7 +97,7 @@ class Field:
 
     def plant(self) -> None:
         lines = [make(SECRETS[name]) for name, make in (*ACCEPTED.items(), *REJECTED.items())]
-        append(self.trace, [*numbered(0, 3), *lines, *numbered(3, 3)])
+        append(self.trace, [*number_lines(0, 3), *lines, *number_lines(3, 3)])
         with self.trace.open("ab") as file:
             file.write(f'{{"t":"{SECRETS["torn"]}'.encode())
 
@@ -117,12 +117,14 @@ class Field:
         """Wait until the lake and the quarantine have all that they will get."""
         self.sidecar.arrives(len(ACCEPTED) + 6)
         self.sidecar.wait_for_event("sink.retry")
-        eventually(lambda: {entry["sink"] for entry in self.sidecar.quarantined()} == {None, "far"})
-        assert len(self.sidecar.quarantined()) == len(REJECTED) + 1
+        wait_until(
+            lambda: {entry["sink"] for entry in self.sidecar.list_quarantined()} == {None, "far"}
+        )
+        assert len(self.sidecar.list_quarantined()) == len(REJECTED) + 1
 
-    def said(self) -> Iterator[tuple[str, bytes]]:
+    def run_commands(self) -> Iterator[tuple[str, bytes]]:
         """What the commands say about all of it."""
-        entry = str(self.sidecar.quarantined()[0]["id"])
+        entry = str(self.sidecar.list_quarantined()[0]["id"])
         for words in (
             ("status",),
             ("status", "--json"),
@@ -152,7 +154,7 @@ class Field:
         for page in ("/metrics", "/status", "/readyz", "/livez", "/else"):
             yield page, self.sidecar.get(page)[1]
 
-    def written(self) -> Iterator[tuple[str, bytes]]:
+    def read_files(self) -> Iterator[tuple[str, bytes]]:
         """Every file but the traces and the links that hold them."""
         originals = {path.stat().st_ino for path in self.sidecar.traces.iterdir()}
         for path in self.sidecar.folder.rglob("*"):
@@ -194,7 +196,7 @@ def field(sidecar: Sidecar, receiver: ReceivingServer) -> Field:
 
 def test_the_sweep_finds_what_is_there(field: Field) -> None:
     (field.sidecar.folder / "note").write_bytes(b"x" + SECRETS["value"][20:].encode())
-    places = list(field.written())
+    places = list(field.read_files())
     with pytest.raises(AssertionError, match="note"):
         sweep(iter(places * 9))
 
@@ -215,14 +217,14 @@ def test_no_secret_is_written_or_logged_while_sinks_accept_reject_or_are_down(
         )
     field.sidecar.start(LOG_LEVEL="debug")
     field.arrives()
-    sweep(field.written(), field.pages(), field.said())
+    sweep(field.read_files(), field.pages(), field.run_commands())
     field.trace.rename(field.sidecar.traces / "renamed.jsonl")
-    append(field.sidecar.traces / "b.jsonl", numbered(50, 2))
+    append(field.sidecar.traces / "b.jsonl", number_lines(50, 2))
     field.sidecar.arrives(len(ACCEPTED) + 8)
     field.sidecar.wait_for_event("sink.redrive_refused")
-    sweep(field.written(), field.pages())
+    sweep(field.read_files(), field.pages())
     assert field.sidecar.stop() == 75
-    sweep(field.written())
+    sweep(field.read_files())
 
 
 @pytest.mark.parametrize(
@@ -246,12 +248,12 @@ def test_no_secret_is_left_by_a_kill(field: Field, point: str) -> None:
             check=False,
         )
     assert ended.returncode == -signal.SIGKILL
-    sweep(field.written())
+    sweep(field.read_files())
     field.sidecar.start(LOG_LEVEL="debug")
     field.arrives()
-    sweep(field.written())
+    sweep(field.read_files())
     field.sidecar.stop(signal.SIGKILL)
-    sweep(field.written())
+    sweep(field.read_files())
 
 
 QUOTING = """
@@ -288,7 +290,7 @@ def test_a_bug_whose_error_quotes_a_secret_does_not_reveal_it(field: Field, poin
             cwd=field.sidecar.folder,
         )
     field.sidecar.wait_for_event("sink.restarting", 2)
-    sweep(field.written(), field.pages())
+    sweep(field.read_files(), field.pages())
     field.sidecar.stop()
-    sweep(field.written())
+    sweep(field.read_files())
     assert b"ValueError" in field.sidecar.log.read_bytes()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.sidecar import PROGRAM, Sidecar
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 
 SECRET = "invented-credential-7f3a"
 READ = """
@@ -90,9 +90,9 @@ def readable(pid: int) -> list[str]:
 
 def test_another_process_of_the_same_user_can_read_neither_memory_nor_environment() -> None:
     with running(sys.executable, "-c", "input()") as pid:
-        eventually(lambda: readable(pid) == EVERYTHING)
+        wait_until(lambda: readable(pid) == EVERYTHING)
     with running(str(PROGRAM), "redact") as pid:
-        eventually(lambda: readable(pid) == [])
+        wait_until(lambda: readable(pid) == [])
 
 
 def test_what_exec_starts_is_not_affected(sidecar: Sidecar) -> None:

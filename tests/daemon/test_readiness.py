@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
+from tests.servers.processes import wait_until
 
 DEAD = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
 STRANGER = 54_321
@@ -42,7 +42,7 @@ def _open_to_us(folder: Path) -> None:
 def test_a_directory_that_cannot_be_listed_is_named_until_it_can(sidecar: Sidecar) -> None:
     folder = sidecar.traces / "closed"
     folder.mkdir()
-    append(folder / "a.jsonl", numbered(0, 3))
+    append(folder / "a.jsonl", number_lines(0, 3))
     sidecar.prefix = _close_to_us(folder)
     reason = (
         f"source agent: the directory {folder} cannot be listed (Permission denied): "
@@ -64,7 +64,7 @@ def test_a_directory_that_cannot_be_listed_is_named_until_it_can(sidecar: Sideca
     assert f"not ready: {reason}".encode() in sidecar.call("status").stdout
     _open_to_us(folder)
     sidecar.arrives(3)
-    eventually(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
+    wait_until(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
     assert b'tracesidecar_unreadable{source="agent"} 0.0' in sidecar.get("/metrics")[1]
     assert sidecar.stop() == 0
 
@@ -76,20 +76,20 @@ def test_a_directory_that_is_closed_while_running_is_named_at_once(
     """Long before the next poll that would look at every directory, 30 s later."""
     folder = sidecar.traces / "closed"
     (folder / "below").mkdir(parents=True)
-    append(folder / "below" / "a.jsonl", numbered(0, 3))
+    append(folder / "below" / "a.jsonl", number_lines(0, 3))
     sidecar.prefix = _close_to_us(folder)
     _open_to_us(folder)
     sidecar.start()
     sidecar.arrives(3)
-    eventually(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
+    wait_until(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
     _close_to_us(folder)
     if os.geteuid() == 0:
         folder.chmod(mode)
     named = folder if mode == 0o700 or os.geteuid() else folder / "below"
     reason = f"source agent: the directory {named} cannot be listed (Permission denied)"
-    eventually(lambda: sidecar.get("/readyz")[1].decode().startswith(reason), seconds=20)
+    wait_until(lambda: sidecar.get("/readyz")[1].decode().startswith(reason), seconds=20)
     _open_to_us(folder)
-    eventually(lambda: sidecar.get("/readyz") == (200, b"ok\n"), seconds=20)
+    wait_until(lambda: sidecar.get("/readyz") == (200, b"ok\n"), seconds=20)
     assert sidecar.stop() == 0
 
 
@@ -97,9 +97,9 @@ def test_a_root_that_nobody_has_made_yet_is_no_reason(sidecar: Sidecar) -> None:
     sidecar.traces.rmdir()
     sidecar.start()
     sidecar.wait_for_event("service.ready")
-    eventually(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
+    wait_until(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
     sidecar.traces.mkdir()
-    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
     sidecar.arrives(3)
     assert sidecar.stop() == 0
 
@@ -111,7 +111,7 @@ def test_a_required_sink_that_cannot_connect_is_named_with_what_came_back(
     sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD + optional)
     sidecar.start()
     sidecar.wait_for_event("service.ready")
-    eventually(lambda: b"sink far cannot connect: network" in sidecar.get("/readyz")[1])
+    wait_until(lambda: b"sink far cannot connect: network" in sidecar.get("/readyz")[1])
     status, reasons = sidecar.get("/readyz")
     assert status == 503
     assert b"spare" not in reasons
@@ -122,13 +122,13 @@ def test_a_required_sink_that_cannot_connect_is_named_with_what_came_back(
 def test_a_rejected_reload_is_named_until_one_succeeds(sidecar: Sidecar) -> None:
     sidecar.start()
     sidecar.wait_for_event("service.ready")
-    eventually(lambda: sidecar.get("/readyz")[0] == 200)
+    wait_until(lambda: sidecar.get("/readyz")[0] == 200)
     assert b"tracesidecar_config_reload_success 1.0" in sidecar.get("/metrics")[1]
     good = sidecar.config.read_text()
     sidecar.config.write_text(good + "nonsense = 1\n")
     assert sidecar.daemon is not None
     sidecar.daemon.send_signal(signal.SIGHUP)
-    eventually(lambda: sidecar.get("/readyz")[0] == 503)
+    wait_until(lambda: sidecar.get("/readyz")[0] == 503)
     (reason,) = sidecar.get("/readyz")[1].decode().splitlines()
     assert re.fullmatch(
         r"the reload at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d was rejected: .*nonsense.*; "
@@ -148,7 +148,7 @@ def test_a_rejected_reload_is_named_until_one_succeeds(sidecar: Sidecar) -> None
     assert b"tracesidecar_config_reload_success 0.0" in sidecar.get("/metrics")[1]
     sidecar.config.write_text(good)
     sidecar.daemon.send_signal(signal.SIGHUP)
-    eventually(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
+    wait_until(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
     assert b"tracesidecar_config_reload_success 1.0" in sidecar.get("/metrics")[1]
     assert json.loads(sidecar.call("status", "--json").stdout)["rejected_reload"] is None
     assert sidecar.stop() == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tests.warm import warm
 from tracesidecar.encode.jsonl import decode_lines
@@ -33,7 +33,7 @@ def lose_state(sidecar: Sidecar) -> None:
 
 def write(sidecar: Sidecar, first: int, count: int) -> list[bytes]:
     """Append lines to the files in turn, as many agents would; return them."""
-    lines = numbered(first, count)
+    lines = number_lines(first, count)
     for number in range(FILES):
         append(sidecar.traces / f"{number}.jsonl", lines[number::FILES])
     return lines
@@ -44,21 +44,21 @@ def rotate(sidecar: Sidecar) -> list[bytes]:
     more: list[bytes] = []
     for number in range(0, FILES, 4):
         path = sidecar.traces / f"{number}.jsonl"
-        append(path, late := numbered(100_000 + 10 * number, 2))
+        append(path, late := number_lines(100_000 + 10 * number, 2))
         more += late
         path.rename(rotated := path.with_name(f"{number}.1.jsonl"))
         if number % 8 == 0:
             with rotated.open("rb") as plain, gzip.open(f"{rotated}.gz", "wb") as packed:
                 shutil.copyfileobj(plain, packed)
             rotated.unlink()
-        append(path, late := numbered(100_005 + 10 * number, 3))
+        append(path, late := number_lines(100_005 + 10 * number, 3))
         more += late
     for number in range(1, FILES, 4):
         (sidecar.traces / f"{number}.jsonl").unlink()  # delivered, and gone
     return more
 
 
-def recovered(sidecar: Sidecar, *words: str) -> dict[str, list[dict[str, object]]]:
+def recover(sidecar: Sidecar, *words: str) -> dict[str, list[dict[str, object]]]:
     done = sidecar.call("recover", "lake", "--json", *words)
     assert done.returncode == 0, done
     document: dict[str, list[dict[str, object]]] = json.loads(done.stdout)
@@ -74,8 +74,8 @@ def delivers_exactly_the_rest(
     assert Counter(read()) == Counter(before)
     after = [*rotate(sidecar), *write(sidecar, LINES, LINES // 2)]
     lose_state(sidecar)
-    dry = recovered(sidecar, "--dry-run")
-    found = recovered(sidecar)
+    dry = recover(sidecar, "--dry-run")
+    found = recover(sidecar)
     assert found["recovered"] == dry["recovered"]
     assert len(found["recovered"]) == FILES * 3 // 4
     assert {each["why"] for each in found["not_found"]} == {"other content"}  # same name, new file
@@ -156,7 +156,7 @@ def test_events_are_the_same_as_without_the_loss(sidecar: Sidecar, tmp_path: Pat
     append(trace, [*session(0, 41), b'{"plain": 1}'])
     assert sidecar.ship().returncode == 0
     lose_state(sidecar)
-    assert len(recovered(sidecar)["recovered"]) == 1
+    assert len(recover(sidecar)["recovered"]) == 1
     append(trace, [*session(41, 20), b'{"plain": 2}'])
     assert sidecar.ship().returncode == 0
     with_loss = rows(sidecar)
@@ -167,21 +167,21 @@ def test_events_are_the_same_as_without_the_loss(sidecar: Sidecar, tmp_path: Pat
 
 
 def test_what_is_known_is_not_replaced_without_force(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     assert sidecar.ship().returncode == 0
     done = sidecar.call("recover", "lake")
     assert done.returncode == 64
     assert b"--force" in done.stderr
     assert sidecar.call("recover", "lake", "--force").returncode == 0
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 20))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 20))
 
 
 def test_a_file_that_only_has_the_name_is_another_one(sidecar: Sidecar) -> None:
     """Same name, same length, other lines: it is delivered from its beginning."""
     trace = sidecar.traces / "a.jsonl"
-    append(trace, numbered(0, 10))
+    append(trace, number_lines(0, 10))
     assert sidecar.ship().returncode == 0
     lose_state(sidecar)
     content = trace.read_bytes().replace(b"line", b"kine")
@@ -193,16 +193,16 @@ def test_a_file_that_only_has_the_name_is_another_one(sidecar: Sidecar) -> None:
     [missing] = json.loads(done.stdout)["not_found"]
     assert missing["why"] == "other content"
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter([*numbered(0, 10), *content.splitlines()])
+    assert Counter(sidecar.lines()) == Counter([*number_lines(0, 10), *content.splitlines()])
 
 
 def test_rejected_lines_are_known_again(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 5), b"not JSON", *numbered(5, 5)])
+    append(sidecar.traces / "a.jsonl", [*number_lines(0, 5), b"not JSON", *number_lines(5, 5)])
     assert sidecar.ship().returncode == 0
-    before = [(each["start"], each["end"], each["reason"]) for each in sidecar.quarantined()]
+    before = [(each["start"], each["end"], each["reason"]) for each in sidecar.list_quarantined()]
     lose_state(sidecar)
-    assert recovered(sidecar)["recovered"][0]["refused"] == 1
-    after = [(each["start"], each["end"], each["reason"]) for each in sidecar.quarantined()]
+    assert recover(sidecar)["recovered"][0]["refused"] == 1
+    after = [(each["start"], each["end"], each["reason"]) for each in sidecar.list_quarantined()]
     assert after == before
 
 
@@ -217,8 +217,8 @@ def test_a_source_that_has_another_name_by_now_is_recovered(sidecar: Sidecar) ->
     sidecar.config.write_text(text)
     sidecar.traces = moved
     lose_state(sidecar)
-    assert recovered(sidecar)["not_found"] == []
-    more = numbered(100, 5)
+    assert recover(sidecar)["not_found"] == []
+    more = number_lines(100, 5)
     append(moved / "one-more.jsonl", more)
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(lines + more)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
 from tests.poison import poison
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tracesidecar.journal import Journal
 
 POISONED = ("words", "anchors")
@@ -41,7 +41,7 @@ def start(sidecar: Sidecar, switch: Path) -> subprocess.Popen[bytes]:
 
 
 def test_a_redaction_that_misses_planted_secrets_does_not_start(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
     assert start(sidecar, sidecar.folder).wait(600) == 78
     assert b"misses planted secrets" in sidecar.log.read_bytes()
     assert sidecar.lines() == []
@@ -49,21 +49,21 @@ def test_a_redaction_that_misses_planted_secrets_does_not_start(sidecar: Sidecar
 
 def test_a_redaction_that_fails_later_stops_all_shipping_and_is_reported(sidecar: Sidecar) -> None:
     switch = sidecar.folder / "switch"
-    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
     daemon = start(sidecar, switch)
     sidecar.arrives(3)
-    eventually(lambda: sidecar.get("/readyz")[0] == 200)
+    wait_until(lambda: sidecar.get("/readyz")[0] == 200)
     switch.touch()
     sidecar.wait_for_event("redaction.failed")
-    eventually(lambda: sidecar.get("/readyz")[0] == 503)
+    wait_until(lambda: sidecar.get("/readyz")[0] == 503)
     assert b"the redaction has failed its test" in sidecar.get("/readyz")[1]
-    append(sidecar.traces / "a.jsonl", numbered(3, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(3, 3))
     second = LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
     sidecar.configure(LAKE.format(lake=sidecar.lake) + second)
     daemon.send_signal(signal.SIGHUP)
     sidecar.wait_for_event("reload.done")
     assert sidecar.stop() in {75, 78}
-    assert sidecar.lines() == numbered(0, 3)
+    assert sidecar.lines() == number_lines(0, 3)
     assert not (sidecar.folder / "second").exists()
 
 

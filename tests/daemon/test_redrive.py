@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
-from tests.daemon.test_crash import killed_at
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
+from tests.daemon.test_crash import kill_at
+from tests.servers.processes import wait_until
 from tests.servers.receiving import ReceivingServer
 
 NAN = b'{"loss":NaN}'
@@ -23,13 +23,13 @@ def rejecting(sidecar: Sidecar) -> Sidecar:
     """A file is shipped but for a line with NaN in its middle; since then the configuration says
     `repair`.
     """
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), NAN, *numbered(3, 3)])
+    append(sidecar.traces / "a.jsonl", [*number_lines(0, 3), NAN, *number_lines(3, 3)])
     assert sidecar.ship().returncode == 0
     sidecar.configure(LAKE.format(lake=sidecar.lake), source="repair = true")
     return sidecar
 
 
-def held(sidecar: Sidecar) -> list[Path]:
+def list_held(sidecar: Sidecar) -> list[Path]:
     return list((sidecar.state / "held").iterdir())
 
 
@@ -42,11 +42,11 @@ def test_a_line_that_the_current_rules_accept_arrives_once_and_leaves_the_quaran
     rejecting: Sidecar,
 ) -> None:
     assert redrive(rejecting) == {"asked": [1], "bytes_gone": [], "no_sink": [], "running": False}
-    assert [entry["redrive"] for entry in rejecting.quarantined()] == [["lake"]]
+    assert [entry["redrive"] for entry in rejecting.list_quarantined()] == [["lake"]]
     for _ in range(2):
         assert rejecting.ship().returncode == 0
-        assert rejecting.lines() == [*numbered(0, 6), FIXED]
-        assert rejecting.quarantined() == []
+        assert rejecting.lines() == [*number_lines(0, 6), FIXED]
+        assert rejecting.list_quarantined() == []
     explained = json.loads(
         rejecting.call("explain", str(rejecting.traces / "a.jsonl"), "--json").stdout
     )
@@ -57,18 +57,18 @@ def test_a_line_that_the_current_rules_accept_arrives_once_and_leaves_the_quaran
 def test_a_line_over_a_limit_that_was_raised_arrives(sidecar: Sidecar) -> None:
     long = json.dumps({"a": "x" * 5000}).encode()
     sidecar.configure(LAKE.format(lake=sidecar.lake), source='max_line = "4KiB"')
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), long])
+    append(sidecar.traces / "a.jsonl", [*number_lines(0, 3), long])
     sidecar.ship()
     redrive(sidecar)
     sidecar.ship()
-    assert [(entry["reason"], entry["redrive"]) for entry in sidecar.quarantined()] == [
+    assert [(entry["reason"], entry["redrive"]) for entry in sidecar.list_quarantined()] == [
         ("too_long", [])
     ], "rejected again, and the request is over"
     sidecar.configure(LAKE.format(lake=sidecar.lake), source='max_line = "8KiB"')
     redrive(sidecar)
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == [*numbered(0, 3), long]
-    assert sidecar.quarantined() == []
+    assert sidecar.lines() == [*number_lines(0, 3), long]
+    assert sidecar.list_quarantined() == []
 
 
 def test_the_running_daemon_serves_a_redrive_and_only_the_sink_that_rejected_gets_the_line(
@@ -80,19 +80,19 @@ def test_the_running_daemon_serves_a_redrive_and_only_the_sink_that_rejected_get
     )
     sidecar.configure(LAKE.format(lake=sidecar.lake) + far)
     receiver.order(poison="line 2")
-    append(sidecar.traces / "a.jsonl", numbered(0, 5))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 5))
     sidecar.start()
     sidecar.wait_for_event("service.ready")
-    eventually(lambda: len(sidecar.quarantined()) == 1)
+    wait_until(lambda: len(sidecar.list_quarantined()) == 1)
     receiver.order()
     assert redrive(sidecar, "1") == {"asked": [1], "bytes_gone": [], "no_sink": [], "running": True}
-    eventually(lambda: sidecar.quarantined() == [])
-    append(sidecar.traces / "a.jsonl", numbered(5, 1))
+    wait_until(lambda: sidecar.list_quarantined() == [])
+    append(sidecar.traces / "a.jsonl", number_lines(5, 1))
     sidecar.arrives(6)
     assert sidecar.stop() == 0
-    assert sidecar.lines() == numbered(0, 6)
-    kept = [line for line in receiver.kept_lines() if line]
-    assert sorted(kept) == sorted(numbered(0, 6))
+    assert sidecar.lines() == number_lines(0, 6)
+    kept = [line for line in receiver.read_kept_lines() if line]
+    assert sorted(kept) == sorted(number_lines(0, 6))
 
 
 @pytest.mark.parametrize("point", ["planned", "sending", "sent", "committing"])
@@ -100,22 +100,22 @@ def test_a_kill_in_the_middle_of_a_redrive_loses_and_repeats_nothing(
     rejecting: Sidecar, point: str
 ) -> None:
     redrive(rejecting)
-    killed_at(rejecting, point)
-    assert len(rejecting.quarantined()) == 1
+    kill_at(rejecting, point)
+    assert len(rejecting.list_quarantined()) == 1
     assert rejecting.ship().returncode == 0
-    assert rejecting.lines() == [*numbered(0, 6), FIXED]
-    assert rejecting.quarantined() == []
+    assert rejecting.lines() == [*number_lines(0, 6), FIXED]
+    assert rejecting.list_quarantined() == []
 
 
 def test_a_redriven_line_that_the_rules_reject_again_is_in_quarantine_again(
     rejecting: Sidecar,
 ) -> None:
     redrive(rejecting)
-    killed_at(rejecting, "planned")
+    kill_at(rejecting, "planned")
     rejecting.configure(LAKE.format(lake=rejecting.lake))
     assert rejecting.ship().returncode == 0
-    assert rejecting.lines() == numbered(0, 6)
-    assert [(entry["reason"], entry["redrive"]) for entry in rejecting.quarantined()] == [
+    assert rejecting.lines() == number_lines(0, 6)
+    assert [(entry["reason"], entry["redrive"]) for entry in rejecting.list_quarantined()] == [
         ("nan", [])
     ]
 
@@ -125,47 +125,50 @@ def test_a_deleted_file_is_kept_for_its_rejected_line_until_the_line_is_delivere
 ) -> None:
     (rejecting.traces / "a.jsonl").unlink()
     assert rejecting.ship().returncode == 0
-    assert [entry["bytes"] for entry in rejecting.quarantined()] == ["in the file"]
-    assert len(held(rejecting)) == 1
+    assert [entry["bytes"] for entry in rejecting.list_quarantined()] == ["in the file"]
+    assert len(list_held(rejecting)) == 1
     redrive(rejecting)
     assert rejecting.ship().returncode == 0
-    assert rejecting.lines() == [*numbered(0, 6), FIXED]
-    assert held(rejecting) == []
+    assert rejecting.lines() == [*number_lines(0, 6), FIXED]
+    assert list_held(rejecting) == []
 
 
 def test_a_running_daemon_keeps_a_deleted_file_for_its_rejected_line_until_that_is_dropped(
     sidecar: Sidecar,
 ) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake), source='protect = "behind"')
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), b"broken"])
+    append(sidecar.traces / "a.jsonl", [*number_lines(0, 3), b"broken"])
     sidecar.start()
     sidecar.arrives(3)
-    eventually(lambda: len(sidecar.quarantined()) == 1)
+    wait_until(lambda: len(sidecar.list_quarantined()) == 1)
     (sidecar.traces / "a.jsonl").unlink()
-    append(sidecar.traces / "b.jsonl", numbered(3, 3))
+    append(sidecar.traces / "b.jsonl", number_lines(3, 3))
     sidecar.arrives(6)
     append(sidecar.traces / "c.jsonl", [b"broken too"])
-    eventually(lambda: len(sidecar.quarantined()) == 2)
-    assert [entry["bytes"] for entry in sidecar.quarantined()] == ["in the file", "in the file"]
+    wait_until(lambda: len(sidecar.list_quarantined()) == 2)
+    assert [entry["bytes"] for entry in sidecar.list_quarantined()] == [
+        "in the file",
+        "in the file",
+    ]
     assert json.loads(sidecar.get("/status")[1])["sinks"][0]["lag_bytes"] == 0
     assert sidecar.call("quarantine", "drop", "1", "2").returncode == 0
-    eventually(lambda: held(sidecar) == [])
-    assert sidecar.quarantined() == []
+    wait_until(lambda: list_held(sidecar) == [])
+    assert sidecar.list_quarantined() == []
     assert sidecar.stop() == 0
 
 
 def test_a_finished_file_without_rejected_lines_is_not_kept(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
     assert sidecar.ship().returncode == 0
-    assert held(sidecar) == []
+    assert list_held(sidecar) == []
 
 
 def test_lines_of_a_rewritten_file_are_reported_gone_and_cannot_be_redriven(
     rejecting: Sidecar,
 ) -> None:
-    (rejecting.traces / "a.jsonl").write_bytes(body(numbered(100, 50)))
+    (rejecting.traces / "a.jsonl").write_bytes(body(number_lines(100, 50)))
     assert rejecting.ship().returncode == 0
-    assert [entry["bytes"] for entry in rejecting.quarantined()] == ["bytes gone"]
+    assert [entry["bytes"] for entry in rejecting.list_quarantined()] == ["bytes gone"]
     ended = rejecting.call("quarantine", "redrive", "1")
     assert ended.returncode == 75
     assert b"1: bytes gone" in ended.stderr
@@ -176,11 +179,11 @@ def test_bytes_that_changed_in_place_unseen_are_found_gone_by_the_redrive(
     rejecting: Sidecar,
 ) -> None:
     with (rejecting.traces / "a.jsonl").open("r+b") as file:
-        file.seek(len(body(numbered(0, 3))))
+        file.seek(len(body(number_lines(0, 3))))
         file.write(b'{"loss":1.0}')
     redrive(rejecting)
     rejecting.ship()
-    assert [(entry["bytes"], entry["redrive"]) for entry in rejecting.quarantined()] == [
+    assert [(entry["bytes"], entry["redrive"]) for entry in rejecting.list_quarantined()] == [
         ("bytes gone", [])
     ]
     assert FIXED not in rejecting.lines()
@@ -198,8 +201,8 @@ def test_a_redrive_that_a_dead_sink_cannot_take_is_left_behind(rejecting: Sideca
     [left] = json.loads(ended.stdout)["left"]
     assert (left["sink"], left["offset"], left["size"]) == (
         "lake",
-        len(body(numbered(0, 3))),
-        len(body(numbered(0, 3))) + len(NAN),
+        len(body(number_lines(0, 3))),
+        len(body(number_lines(0, 3))) + len(NAN),
     )
 
 
@@ -228,15 +231,15 @@ def test_a_daemon_that_was_killed_with_requests_open_takes_them_up_when_it_is_ba
     redrive(rejecting)
     rejecting.start()
     rejecting.arrives(7)
-    eventually(lambda: rejecting.quarantined() == [])
+    wait_until(lambda: rejecting.list_quarantined() == [])
     assert rejecting.stop() == 0
 
 
 def test_a_line_whose_file_cannot_be_reached_is_waited_for(rejecting: Sidecar) -> None:
     away = rejecting.folder / "away"
-    append(rejecting.traces / "b.jsonl", numbered(6, 1))
+    append(rejecting.traces / "b.jsonl", number_lines(6, 1))
     redrive(rejecting)
-    for link in held(rejecting):
+    for link in list_held(rejecting):
         link.unlink()
     (rejecting.traces / "a.jsonl").rename(away)
     rejecting.config.write_text(
@@ -244,12 +247,12 @@ def test_a_line_whose_file_cannot_be_reached_is_waited_for(rejecting: Sidecar) -
     )
     rejecting.start()
     rejecting.arrives(7)
-    assert [(entry["redrive"], entry["bytes"]) for entry in rejecting.quarantined()] == [
+    assert [(entry["redrive"], entry["bytes"]) for entry in rejecting.list_quarantined()] == [
         (["lake"], "bytes gone")
     ]
     away.rename(rejecting.traces / "a.jsonl")
     rejecting.arrives(8)
-    eventually(lambda: rejecting.quarantined() == [])
+    wait_until(lambda: rejecting.list_quarantined() == [])
     assert rejecting.stop() == 0
 
 
@@ -271,7 +274,7 @@ def test_a_part_of_a_streamed_message_is_not_delivered_by_itself(
     append(
         sidecar.traces / "a.jsonl",
         [
-            *numbered(0, 2),
+            *number_lines(0, 2),
             delta("the token is " + secret[:20]),
             delta(secret[20:] + " poison"),
             event(type="content_block_stop", index=0),
@@ -279,10 +282,10 @@ def test_a_part_of_a_streamed_message_is_not_delivered_by_itself(
         ],
     )
     sidecar.ship()
-    assert len(sidecar.quarantined()) == 1
+    assert len(sidecar.list_quarantined()) == 1
     receiver.order()
     redrive(sidecar)
     sidecar.ship()
-    [entry] = sidecar.quarantined()
+    [entry] = sidecar.list_quarantined()
     assert (entry["reason"], entry["redrive"]) == ("redaction_failed", [])
-    assert not any(secret[20:] in line.decode() for line in receiver.kept_lines())
+    assert not any(secret[20:] in line.decode() for line in receiver.read_kept_lines())

@@ -13,8 +13,8 @@ from collections import Counter
 import msgspec
 import pytest
 
-from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, number_lines
+from tests.servers.processes import wait_until
 from tests.servers.receiving import ReceivingServer
 
 
@@ -25,24 +25,24 @@ def test_lines_are_followed_through_rotation_while_it_runs(sidecar: Sidecar, not
     )
     path = sidecar.traces / "a.jsonl"
     sidecar.start(TRACESIDECAR_NOTICES=notices)
-    append(path, numbered(0, 10))
+    append(path, number_lines(0, 10))
     sidecar.arrives(10)
-    append(path, numbered(10, 10))
+    append(path, number_lines(10, 10))
     path.rename(sidecar.traces / "a.jsonl.1")
-    append(path, numbered(20, 10))
+    append(path, number_lines(20, 10))
     sidecar.arrives(30)
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 30))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 30))
 
 
 def test_sigterm_flushes_what_waits_for_its_batch(sidecar: Sidecar) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake).replace("500ms", "1h").replace("100ms", "1h"))
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.wait_for_event("pipeline.first_read")
     assert sidecar.objects() == []
     assert sidecar.stop() == 0
-    assert sidecar.lines() == numbered(0, 10)
+    assert sidecar.lines() == number_lines(0, 10)
 
 
 def test_a_drain_does_not_wait_for_a_dead_sink_beyond_its_deadline(sidecar: Sidecar) -> None:
@@ -50,7 +50,7 @@ def test_a_drain_does_not_wait_for_a_dead_sink_beyond_its_deadline(sidecar: Side
         '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n',
         daemon='drain_deadline = "1s"',
     )
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.wait_for_event("sink.retry")
     assert sidecar.stop() == 75
@@ -65,7 +65,7 @@ def test_a_second_sigterm_stops_at_once(sidecar: Sidecar) -> None:
         '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n',
         daemon='drain_deadline = "10m"',
     )
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     daemon = sidecar.start()
     sidecar.wait_for_event("sink.retry")
     daemon.terminate()
@@ -81,16 +81,16 @@ def test_a_sink_that_comes_back_gets_everything_without_a_restart(
         f'batch = {{ idle = "100ms" }}\n'
     )
     receiver.server.stop()
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.wait_for_event("sink.retry")
     receiver.server.start()
-    eventually(lambda: len([line for line in receiver.kept_lines() if line]) >= 10)
+    wait_until(lambda: len([line for line in receiver.read_kept_lines() if line]) >= 10)
     assert sidecar.stop() == 0
 
 
 def test_sighup_adds_a_new_sink_and_rejects_a_broken_file(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     daemon = sidecar.start()
     sidecar.arrives(10)
     sidecar.config.write_text(sidecar.config.read_text() + "\nnonsense = [")
@@ -100,18 +100,18 @@ def test_sighup_adds_a_new_sink_and_rejects_a_broken_file(sidecar: Sidecar) -> N
     sidecar.configure(LAKE.format(lake=sidecar.lake) + second)
     daemon.send_signal(signal.SIGHUP)
     sidecar.wait_for_event("reload.done")
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     sidecar.arrives(20)
     assert sidecar.stop() == 0
-    assert sidecar.lines() == numbered(0, 20)
+    assert sidecar.lines() == number_lines(0, 20)
     sidecar.lake = sidecar.folder / "second"
-    assert sidecar.lines() == numbered(0, 20)
+    assert sidecar.lines() == number_lines(0, 20)
 
 
 def test_a_reload_that_changes_one_sink_leaves_the_other_running(sidecar: Sidecar) -> None:
     second = LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
     sidecar.configure(LAKE.format(lake=sidecar.lake) + second)
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     daemon = sidecar.start()
     sidecar.wait_for_event("sink.connected", 2)
     sidecar.configure(LAKE.format(lake=sidecar.lake) + second.replace("500ms", "700ms"))
@@ -125,13 +125,13 @@ def test_a_reload_that_changes_one_sink_leaves_the_other_running(sidecar: Sideca
 
 
 def test_the_health_pages_report_the_state_of_the_service(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.arrives(10)
     sidecar.wait_for_event("service.ready")
     assert sidecar.get("/livez") == (200, b"ok\n")
     assert sidecar.get("/readyz") == (200, b"ok\n")
-    eventually(
+    wait_until(
         lambda: (
             b'tracesidecar_delivered_lines_total{sink="lake"} 10.0' in sidecar.get("/metrics")[1]
         )
@@ -158,7 +158,7 @@ def test_the_health_pages_answer_on_a_unix_socket(sidecar: Sidecar) -> None:
 
 def test_a_taken_port_is_a_warning_and_not_the_end(sidecar: Sidecar) -> None:
     with socket.create_server(("127.0.0.1", sidecar.port)):
-        append(sidecar.traces / "a.jsonl", numbered(0, 10))
+        append(sidecar.traces / "a.jsonl", number_lines(0, 10))
         sidecar.start()
         sidecar.arrives(10)
         assert sidecar.stop() == 0
@@ -194,14 +194,14 @@ def test_the_last_line_of_a_deleted_file_is_delivered_if_it_is_whole_else_quaran
     sidecar.arrives(3)
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter([b'{"n": 1}', b'{"n": 2}', b'{"n": 3}'])
-    assert [line["reason"] for line in sidecar.quarantined()] == ["truncated"]
+    assert [line["reason"] for line in sidecar.list_quarantined()] == ["truncated"]
 
 
 def test_status_and_explain_read_beside_the_running_daemon(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.arrives(10)
-    eventually(
+    wait_until(
         lambda: (
             json.loads(sidecar.call("status", "--json").stdout)["sinks"][0]["delivered_lines"] == 10
         )
@@ -247,7 +247,7 @@ def test_exec_that_is_stopped_before_its_agent_began_exits_as_by_the_signal(
 def test_the_embedded_default_finds_traces_here_and_reports_where_the_result_is(
     sidecar: Sidecar,
 ) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.config.unlink()
     sidecar.lake = sidecar.folder / ".local/share/tracesidecar/lake"
     with sidecar.log.open("ab") as log:
@@ -272,12 +272,12 @@ def test_sources_of_one_sink_do_not_reach_another(sidecar: Sidecar) -> None:
         + LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
     )
     sidecar.configure(sinks, more=f'[[source]]\nname = "other"\ninclude = ["{other}/*.jsonl"]\n')
-    append(sidecar.traces / "a.jsonl", numbered(0, 5))
-    append(other / "b.jsonl", numbered(100, 5))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 5))
+    append(other / "b.jsonl", number_lines(100, 5))
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == numbered(0, 5)
+    assert sidecar.lines() == number_lines(0, 5)
     sidecar.lake = sidecar.folder / "second"
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 5) + numbered(100, 5))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 5) + number_lines(100, 5))
 
 
 def test_a_full_disk_under_the_lake_is_waited_for(sidecar: Sidecar) -> None:
@@ -294,13 +294,13 @@ def test_a_full_disk_under_the_lake_is_waited_for(sidecar: Sidecar) -> None:
     try:
         filler = sidecar.lake / "filler"
         filler.write_bytes(b"x" * 61_000)
-        append(sidecar.traces / "a.jsonl", numbered(0, 3000))
+        append(sidecar.traces / "a.jsonl", number_lines(0, 3000))
         sidecar.start()
         sidecar.wait_for_event("sink.retry")
         filler.unlink()
         sidecar.arrives(3000)
         assert sidecar.stop() == 0
-        assert sidecar.lines() == numbered(0, 3000)
+        assert sidecar.lines() == number_lines(0, 3000)
     finally:
         sidecar.kill()
         subprocess.run(["umount", str(sidecar.lake)], check=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
-from tests.daemon.test_crash import killed_at
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
+from tests.daemon.test_crash import kill_at
 from tests.servers.receiving import ReceivingServer
 from tracesidecar.extras import install_command
 
@@ -32,11 +32,11 @@ def identity(sidecar: Sidecar) -> Path:
     return path
 
 
-def sealed(sidecar: Sidecar) -> list[Path]:
+def list_sealed(sidecar: Sidecar) -> list[Path]:
     return sorted((sidecar.state / "quarantine").iterdir())
 
 
-def shown(sidecar: Sidecar, entry: object, identity: Path) -> bytes:
+def show_entry(sidecar: Sidecar, entry: object, identity: Path) -> bytes:
     ended = sidecar.call("quarantine", "show", str(entry), "--identity", str(identity))
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
@@ -45,9 +45,11 @@ def shown(sidecar: Sidecar, entry: object, identity: Path) -> bytes:
 def test_anyone_with_the_key_can_read_rejected_bytes_after_the_file_is_gone(
     sidecar: Sidecar, identity: Path
 ) -> None:
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), BROKEN[0], *numbered(3, 3), BROKEN[1]])
+    append(
+        sidecar.traces / "a.jsonl", [*number_lines(0, 3), BROKEN[0], *number_lines(3, 3), BROKEN[1]]
+    )
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == numbered(0, 6)
+    assert sidecar.lines() == number_lines(0, 6)
     assert not any(
         word in path.read_bytes()
         for path in sidecar.state.rglob("*")
@@ -57,9 +59,9 @@ def test_anyone_with_the_key_can_read_rejected_bytes_after_the_file_is_gone(
     (sidecar.traces / "a.jsonl").unlink()
     assert sidecar.ship().returncode == 0
     assert list((sidecar.state / "held").iterdir()) == [], "what is sealed holds no file"
-    entries = sidecar.quarantined()
+    entries = sidecar.list_quarantined()
     assert [(entry["bytes"], entry["sealed"]) for entry in entries] == [("sealed", True)] * 2
-    assert [shown(sidecar, entry["id"], identity) for entry in entries] == [
+    assert [show_entry(sidecar, entry["id"], identity) for entry in entries] == [
         line + b"\n" for line in BROKEN
     ]
 
@@ -69,7 +71,7 @@ def test_sealed_files_are_for_the_owner_alone_and_readable_by_age_itself(
 ) -> None:
     append(sidecar.traces / "a.jsonl", BROKEN)
     sidecar.ship()
-    [path] = sealed(sidecar)
+    [path] = list_sealed(sidecar)
     assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (
         0o600,
         0o700,
@@ -98,15 +100,15 @@ def test_the_sealed_file_goes_with_the_last_of_its_lines(sidecar: Sidecar, ident
     append(sidecar.traces / "a.jsonl", BROKEN)
     sidecar.ship()
     sidecar.call("quarantine", "drop", "1")
-    assert len(sealed(sidecar)) == 1
+    assert len(list_sealed(sidecar)) == 1
     sidecar.call("quarantine", "drop", "2")
-    assert sealed(sidecar) == []
+    assert list_sealed(sidecar) == []
 
 
 def test_a_redriven_line_takes_its_sealed_bytes_along(sidecar: Sidecar, identity: Path) -> None:
     append(sidecar.traces / "a.jsonl", [b'{"a":NaN}'])
     sidecar.ship()
-    assert len(sealed(sidecar)) == 1
+    assert len(list_sealed(sidecar)) == 1
     sidecar.config.write_text(
         sidecar.config.read_text().replace(
             'copy_grace = "500ms"', 'copy_grace = "500ms"\nrepair = true'
@@ -115,7 +117,7 @@ def test_a_redriven_line_takes_its_sealed_bytes_along(sidecar: Sidecar, identity
     sidecar.call("quarantine", "redrive", "--all")
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == [b'{"a":null}']
-    assert sealed(sidecar) == []
+    assert list_sealed(sidecar) == []
 
 
 def test_a_line_over_the_limit_is_kept_by_reference_alone(sidecar: Sidecar, identity: Path) -> None:
@@ -127,7 +129,7 @@ def test_a_line_over_the_limit_is_kept_by_reference_alone(sidecar: Sidecar, iden
     append(sidecar.traces / "a.jsonl", [json.dumps("x" * 5000).encode()])
     sidecar.ship()
     assert [
-        (entry["reason"], entry["bytes"], entry["sealed"]) for entry in sidecar.quarantined()
+        (entry["reason"], entry["bytes"], entry["sealed"]) for entry in sidecar.list_quarantined()
     ] == [("too_long", "in the file", False)]
     assert len(list((sidecar.state / "held").iterdir())) == 1
 
@@ -143,37 +145,37 @@ def test_a_record_that_the_destination_rejects_is_sealed_as_it_was_written(
     receiver.order(poison="line 1")
     secret = "gh" + "p_" + "aB3" * 12
     lines = [
-        *numbered(0, 1),
+        *number_lines(0, 1),
         json.dumps({"text": "line 1", "token": secret}).encode(),
-        *numbered(2, 2),
+        *number_lines(2, 2),
     ]
     append(sidecar.traces / "a.jsonl", lines)
     assert sidecar.ship().returncode == 0
-    [entry] = sidecar.quarantined()
-    assert (entry["sink"], shown(sidecar, entry["id"], identity)) == ("far", lines[1] + b"\n")
+    [entry] = sidecar.list_quarantined()
+    assert (entry["sink"], show_entry(sidecar, entry["id"], identity)) == ("far", lines[1] + b"\n")
 
 
 @pytest.mark.parametrize("point", ["planned", "sent", "committing"])
 def test_what_a_crash_leaves_unrecorded_is_swept_and_sealed_again(
     sidecar: Sidecar, identity: Path, point: str
 ) -> None:
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), BROKEN[0]])
-    killed_at(sidecar, point)
-    assert (len(sealed(sidecar)), sidecar.quarantined()) == (1, [])
+    append(sidecar.traces / "a.jsonl", [*number_lines(0, 3), BROKEN[0]])
+    kill_at(sidecar, point)
+    assert (len(list_sealed(sidecar)), sidecar.list_quarantined()) == (1, [])
     (sidecar.state / "quarantine" / "1-2-3.age.unfinished").write_bytes(b"half")
     assert sidecar.ship().returncode == 0
-    [entry] = sidecar.quarantined()
-    assert [path.suffix for path in sealed(sidecar)] == [".age"]
-    assert shown(sidecar, entry["id"], identity) == BROKEN[0] + b"\n"
+    [entry] = sidecar.list_quarantined()
+    assert [path.suffix for path in list_sealed(sidecar)] == [".age"]
+    assert show_entry(sidecar, entry["id"], identity) == BROKEN[0] + b"\n"
 
 
 def test_two_sinks_share_one_sealed_file(sidecar: Sidecar, identity: Path) -> None:
     seal = sidecar.config.read_text().partition("[quarantine]")[2]
     second = LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
     sidecar.configure(LAKE.format(lake=sidecar.lake) + second, more=f"[quarantine]{seal}")
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), BROKEN[0]])
+    append(sidecar.traces / "a.jsonl", [*number_lines(0, 3), BROKEN[0]])
     assert sidecar.ship().returncode == 0
-    assert len(sealed(sidecar)) == len(sidecar.quarantined()) == 1
+    assert len(list_sealed(sidecar)) == len(sidecar.list_quarantined()) == 1
 
 
 def test_pyrage_is_loaded_only_to_seal_and_its_absence_is_reported(

@@ -8,13 +8,13 @@ from collections import Counter
 
 import msgspec
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
 from tests.servers.receiving import ReceivingServer
 from tracesidecar.journal import hold_lock, prepare_state_directory
 
 
 def test_every_line_arrives_once_in_order_and_a_second_run_adds_nothing(sidecar: Sidecar) -> None:
-    lines = numbered(0, 5000)
+    lines = number_lines(0, 5000)
     append(sidecar.traces / "a.jsonl", lines)
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == lines
@@ -23,12 +23,12 @@ def test_every_line_arrives_once_in_order_and_a_second_run_adds_nothing(sidecar:
 
 
 def test_what_comes_later_is_shipped_by_the_next_run_alone(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.ship()
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
-    append(sidecar.traces / "b.jsonl", numbered(100, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
+    append(sidecar.traces / "b.jsonl", number_lines(100, 10))
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 20) + numbered(100, 10))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 20) + number_lines(100, 10))
 
 
 def test_a_torn_last_line_waits_and_is_not_left_behind(sidecar: Sidecar) -> None:
@@ -46,7 +46,7 @@ def test_invalid_lines_are_quarantined_once_with_their_place_and_their_neighbour
     (sidecar.traces / "a.jsonl").write_bytes(b'{"n":1}\nnot json\n{"n":2}\n{"n":NaN}\n\n{"n":3}\n')
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
-    rejected = sidecar.quarantined()
+    rejected = sidecar.list_quarantined()
     assert [(line["start"], line["end"], line["reason"]) for line in rejected] == [
         (8, 16, "not_json"),
         (25, 34, "nan"),
@@ -72,21 +72,21 @@ def test_a_dead_sink_leaves_a_list_and_exit_75(sidecar: Sidecar) -> None:
         '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n',
         daemon='drain_deadline = "2s"',
     )
-    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
     ended = sidecar.ship("--json")
     assert ended.returncode == 75
     outcome = json.loads(ended.stdout)
     assert outcome["reason"] == "left_behind"
     [left] = outcome["left"]
-    assert (left["sink"], left["offset"], left["size"]) == ("far", 0, len(body(numbered(0, 3))))
+    assert (left["sink"], left["offset"], left["size"]) == ("far", 0, len(body(number_lines(0, 3))))
 
 
 def test_one_dead_sink_does_not_keep_another_from_its_data(sidecar: Sidecar) -> None:
     dead = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
     sidecar.configure(LAKE.format(lake=sidecar.lake) + dead, daemon='drain_deadline = "10s"')
-    append(sidecar.traces / "a.jsonl", numbered(0, 3000))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3000))
     assert sidecar.ship().returncode == 75
-    assert sidecar.lines() == numbered(0, 3000)
+    assert sidecar.lines() == number_lines(0, 3000)
 
 
 def test_a_state_directory_in_use_is_exit_75_with_the_reason(sidecar: Sidecar) -> None:
@@ -122,7 +122,7 @@ def test_secrets_do_not_arrive_anywhere(sidecar: Sidecar) -> None:
 
 
 def test_the_manifest_proves_what_arrived(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 100))
     sidecar.ship()
     [path] = sidecar.lake.glob("_manifest/v1/dt=*/*.json")
     manifest = msgspec.json.decode(path.read_bytes())
@@ -133,7 +133,7 @@ def test_the_manifest_proves_what_arrived(sidecar: Sidecar) -> None:
     [covered] = manifest["ranges"]
     assert (covered["start"], covered["end"], covered["lines"]) == (
         0,
-        len(body(numbered(0, 100))),
+        len(body(number_lines(0, 100))),
         100,
     )
     assert manifest["rules"]
@@ -144,29 +144,33 @@ def test_a_record_that_the_destination_rejects_is_quarantined_with_its_exact_loc
 ) -> None:
     sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n')
     receiver.order(poison="line 700")
-    lines = [b"", b"broken", *numbered(0, 1000)]
+    lines = [b"", b"broken", *number_lines(0, 1000)]
     append(sidecar.traces / "a.jsonl", lines)
     assert sidecar.ship().returncode == 0
-    kept = [line for line in receiver.kept_lines() if line]
-    assert Counter(kept) == Counter(line for line in numbered(0, 1000) if b"line 700" not in line)
+    kept = [line for line in receiver.read_kept_lines() if line]
+    assert Counter(kept) == Counter(
+        line for line in number_lines(0, 1000) if b"line 700" not in line
+    )
     at = body(lines).index(b'{"n": 700,')
-    rejected = {(line["sink"], line["start"], line["reason"]) for line in sidecar.quarantined()}
+    rejected = {
+        (line["sink"], line["start"], line["reason"]) for line in sidecar.list_quarantined()
+    }
     assert rejected == {(None, 1, "not_json"), ("far", at, "bad_request")}
 
 
 def test_a_new_sink_may_start_now(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "now"\n')
     sidecar.ship()
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     sidecar.ship()
-    assert sidecar.lines() == numbered(10, 10)
+    assert sidecar.lines() == number_lines(10, 10)
 
 
 def test_a_changed_destination_under_an_old_name_is_rejected_without_a_start(
     sidecar: Sidecar,
 ) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.ship()
     sidecar.lake = sidecar.folder / "elsewhere"
     sidecar.configure(LAKE.format(lake=sidecar.lake))
@@ -175,4 +179,4 @@ def test_a_changed_destination_under_an_old_name_is_rejected_without_a_start(
     assert b"used to deliver to" in ended.stderr
     sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "beginning"\n')
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == numbered(0, 10)
+    assert sidecar.lines() == number_lines(0, 10)

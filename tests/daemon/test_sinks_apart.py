@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
+from tests.servers.processes import wait_until
 from tests.servers.receiving import ReceivingServer
 
 FAULTY = Path(__file__).resolve().parents[1] / "faults" / "faulty_sink.py"
@@ -39,16 +39,16 @@ def test_a_bug_in_one_sink_restarts_it_alone_and_reveals_no_content(
 ) -> None:
     faulty = '[[sink]]\nname = "odd"\ntype = "faulty"\nbatch = { idle = "50ms" }\n'
     sidecar.configure(LAKE.format(lake=sidecar.lake) + faulty)
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     start_faulty(sidecar)
     sidecar.wait_for_event("sink.restarting")
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     sidecar.arrives(20)
-    eventually(
+    wait_until(
         lambda: b'tracesidecar_delivered_lines_total{sink="odd"} 20.0' in sidecar.get("/metrics")[1]
     )
     assert sidecar.stop() == 0
-    assert sidecar.lines() == numbered(0, 20)
+    assert sidecar.lines() == number_lines(0, 20)
     events = sidecar.events()
     assert [event["sink"] for event in events if event["event"] == "sink.restarting"] == ["odd"]
     assert [event["sink"] for event in events if event["event"] == "sink.connected"].count(
@@ -69,10 +69,10 @@ def test_a_big_file_does_not_keep_small_ones_waiting(
     with (sidecar.traces / "0-big.jsonl").open("wb") as file:
         file.writelines(line + b"\n" for _ in range(300))
     for number in range(50):
-        append(sidecar.traces / f"small-{number}.jsonl", numbered(number, 1))
+        append(sidecar.traces / f"small-{number}.jsonl", number_lines(number, 1))
     sidecar.start()
-    small = {entry for number in range(50) for entry in numbered(number, 1)}
-    eventually(
+    small = {entry for number in range(50) for entry in number_lines(number, 1)}
+    wait_until(
         lambda: (
             small
             <= {entry for request in receiver.requests() for entry in request.plain.split(b"\n")}

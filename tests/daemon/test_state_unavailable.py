@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
+from tests.servers.processes import wait_until
 from tests.warm import warm
 
 
@@ -50,7 +50,7 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def locked(state: Path) -> sqlite3.Connection:
+def lock_journal(state: Path) -> sqlite3.Connection:
     """Lock the journal as another process would: for as long as the connection is open."""
     other = sqlite3.connect(state / "journal.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -81,13 +81,13 @@ def ends_as_before(sidecar: Sidecar, lines: list[bytes]) -> None:
 def test_a_disk_that_is_full_at_the_start_is_waited_for(
     tiny_state: Sidecar, is_first_run: bool
 ) -> None:
-    sidecar, lines = tiny_state, numbered(0, 10)
+    sidecar, lines = tiny_state, number_lines(0, 10)
     append(sidecar.traces / "a.jsonl", lines)
     if is_first_run:
         (sidecar.state / "journal.sqlite").unlink()
     else:
         assert sidecar.ship().returncode == 0
-        lines = numbered(0, 20)
+        lines = number_lines(0, 20)
         append(sidecar.traces / "b.jsonl", lines[10:])
         (sidecar.state / "journal.sqlite-wal").unlink(missing_ok=True)
     filler = fill(sidecar.state.parent)
@@ -95,7 +95,7 @@ def test_a_disk_that_is_full_at_the_start_is_waited_for(
     if is_first_run:
         waits_for_state(sidecar)
     else:
-        eventually(lambda: "journal" in str(sidecar.events()) or sidecar.has_ended())
+        wait_until(lambda: "journal" in str(sidecar.events()) or sidecar.has_ended())
         assert not sidecar.has_ended()
     filler.unlink()
     sidecar.arrives(len(lines))
@@ -104,21 +104,21 @@ def test_a_disk_that_is_full_at_the_start_is_waited_for(
 
 
 def test_a_journal_that_is_locked_at_the_start_is_waited_for(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     assert sidecar.ship().returncode == 0
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     other = sqlite3.connect(sidecar.state / "journal.sqlite", isolation_level=None)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
     sidecar.start()
     waits_for_state(sidecar)
     other.close()
-    ends_as_before(sidecar, numbered(0, 20))
+    ends_as_before(sidecar, number_lines(0, 20))
 
 
 @pytest.mark.long
 def test_shipping_once_waits_for_a_locked_journal_and_then_says_75(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "1s"')
     assert sidecar.ship().returncode == 0
     other = sqlite3.connect(sidecar.state / "journal.sqlite", isolation_level=None)
@@ -139,18 +139,18 @@ def test_shipping_once_waits_for_a_locked_journal_and_then_says_75(sidecar: Side
 
 @pytest.mark.long
 def test_a_journal_that_is_locked_at_the_end_spoils_nothing(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "5s"')
     sidecar.start()
     sidecar.arrives(10)
     sidecar.wait_for_event("service.ready")
-    other = locked(sidecar.state)
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    other = lock_journal(sidecar.state)
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     assert sidecar.stop() == 75
     assert not any("bug" in str(event) for event in sidecar.events())
     other.close()
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 20))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 20))
 
 
 @pytest.mark.long
@@ -169,7 +169,7 @@ def test_a_stop_while_the_state_directory_cannot_be_used_says_75(sidecar: Sideca
 @pytest.mark.parametrize("place", ["cache", "status.sock", "held"])
 def test_what_only_helps_may_be_in_the_way(sidecar: Sidecar, place: str) -> None:
     """A file where a folder should be, or a folder where a file should be, costs no line."""
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     target = sidecar.state / place
     if place == "status.sock":
         (target / "in the way").mkdir(parents=True)
@@ -179,12 +179,12 @@ def test_what_only_helps_may_be_in_the_way(sidecar: Sidecar, place: str) -> None
     sidecar.start()
     sidecar.arrives(10)
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 10))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 10))
 
 
 @pytest.mark.long
 def test_a_process_without_descriptors_waits(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     script = (
         "import os, resource, sys, threading\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
@@ -208,4 +208,4 @@ def test_a_process_without_descriptors_waits(sidecar: Sidecar) -> None:
     assert done.returncode in (0, 75), sidecar.log.read_text()
     assert "bug" not in sidecar.log.read_text()
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 10))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 10))

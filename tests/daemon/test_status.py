@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
+from tests.servers.processes import wait_until
 from tests.warm import warm
 from tracesidecar.daemon.status_server import StatusServer
 from tracesidecar.errors import StateError
@@ -89,7 +89,7 @@ def with_backlog(sidecar: Sidecar) -> None:
     """Start a daemon with a live sink and a dead one, and files that were written an hour ago."""
     sidecar.configure(DEAD + LAKE.format(lake=sidecar.lake))
     for name in ("a.jsonl", "b.jsonl"):
-        append(sidecar.traces / name, numbered(0, 10))
+        append(sidecar.traces / name, number_lines(0, 10))
         past = (sidecar.traces / name).stat().st_mtime - 3600
         os.utime(sidecar.traces / name, (past, past))
     sidecar.start()
@@ -105,7 +105,7 @@ GROWS = ("lag_seconds", "retries")
 """Figures of a sink that are not the same a moment later."""
 
 
-def shared_with_page(document: Any) -> dict[str, Any]:
+def select_what_the_page_has(document: Any) -> dict[str, Any]:
     """Say what a document of `status --json` says in the words of the page."""
     held, sources = document["held"], document["sources"]
     return {
@@ -121,7 +121,7 @@ def shared_with_page(document: Any) -> dict[str, Any]:
     }
 
 
-def shared_with_command(document: Any) -> dict[str, Any]:
+def select_what_the_command_has(document: Any) -> dict[str, Any]:
     """Leave out of a page what only the page says."""
     shared = {key: value for key, value in document.items() if key not in PAGE_ONLY}
     shared["sinks"] = [
@@ -136,7 +136,10 @@ def assert_one_answer(sidecar: Sidecar) -> tuple[Any, Any]:
     first, before = page(sidecar), gauges(sidecar)
     document = status(sidecar)
     after, last = gauges(sidecar), page(sidecar)
-    shared, pages = shared_with_page(document), [shared_with_command(p) for p in (first, last)]
+    shared, pages = (
+        select_what_the_page_has(document),
+        [select_what_the_command_has(p) for p in (first, last)],
+    )
     for sink, former, later in zip(shared["sinks"], *(p["sinks"] for p in pages), strict=True):
         seconds = f'lag_seconds{{sink="{sink["name"]}"}}'
         assert former["lag_seconds"] <= before[seconds] <= sink["lag_seconds"]
@@ -157,7 +160,7 @@ def test_the_page_the_metrics_and_the_command_agree_in_every_shared_figure(
     sidecar: Sidecar,
 ) -> None:
     with_backlog(sidecar)
-    eventually(lambda: {sink["lag_bytes"] for sink in page(sidecar)["sinks"]} == {0, size(sidecar)})
+    wait_until(lambda: {sink["lag_bytes"] for sink in page(sidecar)["sinks"]} == {0, size(sidecar)})
     for _ in range(2):  # as they started, and after a restart
         first, reported = assert_one_answer(sidecar)
         assert reported["running"] is True
@@ -181,7 +184,7 @@ def test_bytes_of_deleted_files_and_of_links_set_aside_are_one_figure(sidecar: S
     with_backlog(sidecar)
     kept = (sidecar.traces / "a.jsonl").stat().st_size
     (sidecar.traces / "a.jsonl").unlink()
-    eventually(lambda: page(sidecar)["held_bytes"] == kept + 300)
+    wait_until(lambda: page(sidecar)["held_bytes"] == kept + 300)
     (link,) = (sidecar.state / "held").glob("segment-*a.jsonl")
     os.link(link, sidecar.folder / "backup")
     (unknown / "segment-998:nobody:+nowhere+y.jsonl").write_bytes(b"{}\n")
@@ -200,7 +203,7 @@ def size(sidecar: Sidecar) -> int:
 def test_the_journal_has_the_same_figures_after_the_daemon_was_killed(sidecar: Sidecar) -> None:
     with_backlog(sidecar)
     # the journal learns of retries and states every few seconds
-    eventually(lambda: status(sidecar)["sinks"][1]["delivered_lines"] == 20)
+    wait_until(lambda: status(sidecar)["sinks"][1]["delivered_lines"] == 20)
     running = status(sidecar)
     sidecar.kill()
     assert (sidecar.state / "status.sock").exists(), "a killed daemon leaves its socket behind"
@@ -279,9 +282,9 @@ def test_a_daemon_that_hangs_is_not_waited_for(sidecar: Sidecar) -> None:
 )
 def test_every_way_to_run_answers(sidecar: Sidecar, words: tuple[str, ...]) -> None:
     sidecar.configure(DEAD)
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start(*words)
-    eventually(lambda: (sidecar.state / "status.sock").exists() or sidecar.has_ended())
+    wait_until(lambda: (sidecar.state / "status.sock").exists() or sidecar.has_ended())
     assert status(sidecar)["running"] is True
 
 
@@ -315,7 +318,7 @@ def test_the_daemon_is_asked_where_the_configuration_cannot_be_loaded(
     assert (nobody.returncode, nobody.stdout) == (78, b"")
     assert f"no daemon could be asked in {sidecar.state} (--state".encode() in nobody.stderr
     sidecar.config.write_text(good)
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.arrives(10)
     sidecar.config.write_bytes(text) if text else sidecar.config.unlink()
@@ -340,7 +343,7 @@ def test_a_socket_of_a_killed_daemon_is_replaced_by_the_next(sidecar: Sidecar) -
 
 def test_a_socket_that_cannot_be_made_is_a_warning_and_not_the_end(sidecar: Sidecar) -> None:
     (sidecar.state / "status.sock").mkdir(parents=True)
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     assert sidecar.ship().returncode == 0
     done = sidecar.call("status", "--json")
     assert (done.returncode, json.loads(done.stdout)["running"]) == (0, False)
@@ -383,21 +386,21 @@ def test_another_user_may_neither_ask_the_daemon_nor_read_the_journal(tmp_path: 
 
 
 def test_protection_is_what_the_daemon_did_and_unknown_before(sidecar: Sidecar) -> None:
-    def expected() -> object:
+    def read_protection() -> object:
         done = sidecar.call("check-config", "--json")
         return json.loads(done.stdout)["sources"][0]["protection"]
 
     sidecar.configure(DEAD)
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     (sidecar.state / "journal.sqlite").unlink()
-    assert expected() == "unknown"
+    assert read_protection() == "unknown"
     assert "not known before the first run" in sidecar.call("check-config").stdout.decode()
     sidecar.start()
     sidecar.wait_for_event("service.ready")
     assert list((sidecar.state / "held").iterdir())
-    assert status(sidecar)["sources"][0]["protection"] == expected() == "link"
+    assert status(sidecar)["sources"][0]["protection"] == read_protection() == "link"
     sidecar.kill()
-    assert status(sidecar)["sources"][0]["protection"] == expected() == "link"
+    assert status(sidecar)["sources"][0]["protection"] == read_protection() == "link"
 
 
 def test_a_protection_that_is_unknown_says_why(sidecar: Sidecar) -> None:
@@ -413,7 +416,7 @@ def test_a_protection_that_is_unknown_says_why(sidecar: Sidecar) -> None:
 
     assert sidecar.ship().returncode == 0
     assert phrases() == (": there are no files yet",) * 2
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     assert sidecar.ship().returncode == 0
     with closing(sqlite3.connect(sidecar.state / "journal.sqlite")) as journal, journal:
         journal.execute("UPDATE segment SET protection = '', can_link = NULL")  # as an upgrade does
@@ -433,10 +436,10 @@ def test_bytes_kept_by_a_descriptor_are_at_risk_once_the_daemon_is_gone(sidecar:
     """A hold directory that cannot be made and no descriptor left: nothing protects the files."""
     sidecar.configure(DEAD)
     (sidecar.state / "held").write_bytes(b"")
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.wait_for_event("service.ready")
-    eventually(lambda: page(sidecar)["sinks"][0]["lag_bytes"] == size(sidecar))
+    wait_until(lambda: page(sidecar)["sinks"][0]["lag_bytes"] == size(sidecar))
     (source,) = status(sidecar)["sources"]
     assert source["protection"] == "descriptor"
     assert page(sidecar)["at_risk_bytes"] == source["at_risk_bytes"] == 0
@@ -454,7 +457,7 @@ def test_a_state_directory_whose_name_is_not_utf8_gives_the_same_text_on_both_wa
     sidecar.config.write_text(
         sidecar.config.read_text().replace(f'state_directory = "{sidecar.state}"\n', "")
     )
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start(STATE_DIRECTORY=str(state))
     sidecar.arrives(10)
 

@@ -6,9 +6,9 @@ import asyncio
 import os
 from pathlib import Path
 
-from tests.daemon.sidecar import append, numbered
+from tests.daemon.sidecar import append, number_lines
 from tracesidecar.config.schema import Configuration
-from tracesidecar.daemon.status import STALL_SECONDS, Health, HealthMonitor
+from tracesidecar.daemon.health import STALL_SECONDS, Health, HealthMonitor
 from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
@@ -60,7 +60,7 @@ class Bench:
 def test_a_sink_that_delivers_nothing_of_what_waits_is_not_ready(tmp_path: Path) -> None:
     async def play() -> None:
         bench = Bench(tmp_path)
-        append(bench.traces / "a.jsonl", numbered(0, 1))
+        append(bench.traces / "a.jsonl", number_lines(0, 1))
         assert (await bench.after(1)).is_ready
         assert (await bench.after(STALL_SECONDS)).is_ready, "three times the batch age are allowed"
         late = await bench.after(STALL_SECONDS)
@@ -74,13 +74,13 @@ def test_an_old_file_is_a_lag_since_it_was_found_however_often_it_grows(tmp_path
     async def play() -> None:
         bench = Bench(tmp_path)
         path = bench.traces / "a.jsonl"
-        append(path, numbered(0, 1))
+        append(path, number_lines(0, 1))
         os.utime(path, (1577880000, 1577880000))  # of 2020
         await bench.after(1)
         (sink,) = (await bench.after(10)).sinks
         assert (sink.lag_bytes, sink.lag_seconds) == (path.stat().st_size, 10.0)
         assert b'lag_seconds{sink="lake"} 10.0' in bench.metrics.exposition()
-        append(path, numbered(1, 1))
+        append(path, number_lines(1, 1))
         (sink,) = (await bench.after(20)).sinks
         assert (sink.lag_bytes, sink.lag_seconds) == (path.stat().st_size, 30.0)
 
@@ -110,7 +110,7 @@ def test_files_that_could_not_be_looked_at_for_long_are_a_reason(tmp_path: Path)
 def test_a_state_that_no_file_is_in_any_more_counts_nothing(tmp_path: Path) -> None:
     async def play() -> None:
         bench = Bench(tmp_path)
-        append(bench.traces / "a.jsonl", numbered(0, 1))
+        append(bench.traces / "a.jsonl", number_lines(0, 1))
         await bench.after(1)
         (bench.traces / "a.jsonl").unlink()
         await bench.after(1)

@@ -53,7 +53,7 @@ def of_line(line: bytes) -> Iterator[str]:
     if len(line) > LONGEST_LINE_BYTES:
         yield "longer than 1 MiB"
     try:
-        row = json.loads(line, object_pairs_hook=_once, parse_constant=_reject)
+        row = json.loads(line, object_pairs_hook=_reject_repeated_keys, parse_constant=_reject)
     except (TwiceError, ValueError):
         yield "not one JSON object with each key once"
         return
@@ -80,7 +80,7 @@ def of_line(line: bytes) -> Iterator[str]:
             yield f"{key} is no RFC 3339 in UTC with microseconds"
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _reject_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len({key.lower() for key, _ in pairs}) < len(pairs):
         raise TwiceError
     return dict(pairs)

@@ -53,7 +53,7 @@ GIVEN: Rows = [
 KEPT = [(ID, "first"), (derive_id(ID, digest("second")), "second")]
 
 
-def opened(lake: Lake) -> duckdb.DuckDBPyConnection:
+def open_lake(lake: Lake) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect()
     for statement in ddl.statements(lake):
         database.execute(statement.text)
@@ -65,7 +65,7 @@ def test_the_totals_of_a_lake_have_the_tokens_of_both_lines(
     tmp_path: Path, form: LakeFormat
 ) -> None:
     write(tmp_path, GIVEN, form)
-    database = opened(Lake(str(tmp_path), formats=(form,)))
+    database = open_lake(Lake(str(tmp_path), formats=(form,)))
     assert database.execute(SUMS.format("")).fetchall() == [(2, 210)]
 
 
@@ -75,7 +75,7 @@ def test_a_line_in_conflict_counts_when_only_the_other_one_came_again_by_other_r
     yours = line("second", 2, 200, source_file="/traces/b.jsonl")
     again = line("first, by new rules", 5, 10, processed_by="1.1.0+00000000")
     write(tmp_path, [GIVEN[0], yours, again], "json")
-    database = opened(Lake(str(tmp_path), formats=("json",)))
+    database = open_lake(Lake(str(tmp_path), formats=("json",)))
     assert database.execute(SUMS.format("")).fetchall() == [(2, 210)]
 
 
@@ -84,7 +84,7 @@ def test_a_lake_that_is_partly_compacted_has_each_line_once(tmp_path: Path) -> N
     write(tmp_path, GIVEN, "json")
     compacted = line("second", 3, 200, event_id=KEPT[1][0])
     write(tmp_path, [GIVEN[0], compacted], "parquet")
-    database = opened(Lake(str(tmp_path)))
+    database = open_lake(Lake(str(tmp_path)))
     assert database.execute(SUMS.format("")).fetchall() == [(2, 210)]
 
 
@@ -120,19 +120,21 @@ def test_a_merge_inserts_both_lines_and_a_repeat_of_it_nothing(engine: str) -> N
             database.execute(f"INSERT INTO traces.{source} VALUES ({marks})", as_row(dialect, each))
         database.execute(text)
 
-    def kept() -> list[tuple[object, ...]]:
+    def read_kept() -> list[tuple[object, ...]]:
         found = database.execute(f"SELECT event_id, text FROM traces.{target} ORDER BY text")
         return found.fetchall()
 
     arrive(GIVEN)
-    assert kept() == KEPT
+    assert read_kept() == KEPT
     arrive([])
-    assert kept() == KEPT
+    assert read_kept() == KEPT
     third = line("third", 0, 1)
     arrive([third])
-    assert kept() == [*KEPT, (derive_id(ID, digest("third")), "third")], "it came too late for ID"
+    assert read_kept() == [*KEPT, (derive_id(ID, digest("third")), "third")], (
+        "it came too late for ID"
+    )
     arrive([third])
-    assert len(kept()) == 3
+    assert len(read_kept()) == 3
 
 
 def test_postgres_loads_both_lines_once(postgres: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ TIMES = ", ".join(
 )
 
 
-def opened(lake: Lake) -> duckdb.DuckDBPyConnection:
+def open_lake(lake: Lake) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect()
     for statement in ddl.statements(lake):
         database.execute(statement.text)
@@ -27,7 +27,7 @@ def opened(lake: Lake) -> duckdb.DuckDBPyConnection:
 @pytest.mark.parametrize("form", ["json", "parquet"])
 def test_every_column_of_every_event_comes_back(tmp_path: Path, form: LakeFormat) -> None:
     write(tmp_path, rows(), form)
-    found = opened(Lake(str(tmp_path), formats=(form,))).execute(
+    found = open_lake(Lake(str(tmp_path), formats=(form,))).execute(
         f"SELECT * REPLACE ({TIMES}) FROM events ORDER BY source_line"
     )
     names = [column[0] for column in found.description or ()]
@@ -41,7 +41,7 @@ def test_totals_are_right_over_repeats_forks_and_session_totals(
     tmp_path: Path, form: LakeFormat
 ) -> None:
     write(tmp_path, rows(), form)
-    database = opened(Lake(str(tmp_path), formats=(form,)))
+    database = open_lake(Lake(str(tmp_path), formats=(form,)))
     sums = (
         "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM "
         "model_calls GROUP BY dialect"
@@ -61,7 +61,7 @@ def test_a_lake_that_is_partly_compacted_counts_each_call_once(tmp_path: Path) -
     """Also while the old objects remain."""
     write(tmp_path, rows(), "json")
     write(tmp_path, rows()[:6], "parquet")
-    database = opened(Lake(str(tmp_path)))
+    database = open_lake(Lake(str(tmp_path)))
     assert (
         set(
             database.execute(
@@ -75,7 +75,7 @@ def test_a_lake_that_is_partly_compacted_counts_each_call_once(tmp_path: Path) -
 
 def test_a_day_and_a_dialect_are_found_by_their_folders_alone(tmp_path: Path) -> None:
     write(tmp_path, rows(), "json")
-    database = opened(Lake(str(tmp_path), formats=("json",)))
+    database = open_lake(Lake(str(tmp_path), formats=("json",)))
     plan = database.execute(
         "EXPLAIN ANALYZE SELECT count(*) FROM events WHERE dt = '2026-09-02' AND dialect = "
         "'claude_code'"

@@ -14,7 +14,7 @@ from tracesidecar.encode import parquet
 from tracesidecar.encode.parquet import ParquetEncoder
 
 
-def encoded(events: list[Event]) -> bytes:
+def encode(events: list[Event]) -> bytes:
     encoder = ParquetEncoder()
     for one in events:
         encoder.add([one], "")
@@ -22,7 +22,7 @@ def encoded(events: list[Event]) -> bytes:
 
 
 def test_times_are_instants_in_microseconds_and_all_else_is_as_in_the_schema() -> None:
-    found = pq.read_schema(io.BytesIO(encoded([one for _, one in rows()])))
+    found = pq.read_schema(io.BytesIO(encode([one for _, one in rows()])))
     assert found.names == [column.name for column in COLUMNS]
     assert {found.field(column.name).type for column in COLUMNS if column.is_time} == {
         pa.timestamp("us", tz="UTC")
@@ -41,19 +41,19 @@ def test_rows_are_sorted_by_conversation_then_time_then_the_order_of_their_lines
         "2026-09-01T00:00:02.000000Z",
     )
     events = [event(n, conversation_id=f"c{n % 2}", event_time=times[n % 3]) for n in range(12)]
-    table = pq.read_table(io.BytesIO(encoded(events)))
+    table = pq.read_table(io.BytesIO(encode(events)))
     expected = sorted(events, key=lambda one: (one.conversation_id, one.event_time))
     assert table.column("event_id").to_pylist() == [one.event_id for one in expected]
 
 
 def test_equal_events_give_equal_bytes() -> None:
     events = [one for _, one in rows()]
-    assert encoded(events) == encoded(events)
+    assert encode(events) == encode(events)
 
 
 def test_compression_is_zstd_and_a_row_group_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [event(n, raw=None) for n in range(parquet.PARQUET_CHUNK_ROWS * 2)]
-    metadata = pq.read_metadata(io.BytesIO(encoded(events)))
+    metadata = pq.read_metadata(io.BytesIO(encode(events)))
     assert metadata.num_row_groups == 1
     assert {metadata.row_group(0).column(at).compression for at in range(metadata.num_columns)} == {
         "ZSTD"
@@ -61,7 +61,7 @@ def test_compression_is_zstd_and_a_row_group_is_large(monkeypatch: pytest.Monkey
     monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 1000)
     assert [
         group.num_rows
-        for group in map(pq.read_metadata(io.BytesIO(encoded(events))).row_group, range(9))
+        for group in map(pq.read_metadata(io.BytesIO(encode(events))).row_group, range(9))
     ] == [1000] * 8 + [192]
 
 

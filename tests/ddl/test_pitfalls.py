@@ -27,7 +27,7 @@ POISON = {
 }
 
 
-def interpreted(line: bytes) -> list[bytes]:
+def interpret(line: bytes) -> list[bytes]:
     """Return the rows of one line of no known dialect."""
     found, _ = Interpreter(load_dialect("generic"), host="host")(
         "/traces/one.jsonl", clean_chunk(line + b"\n"), None
@@ -48,13 +48,13 @@ def test_what_a_trace_may_hold_is_a_string_in_the_row(name: str) -> None:
     line = json.dumps(
         {"timestamp": "2026-09-01T00:00:00Z", name: POISON[name], "type": "message"}
     ).encode()
-    assert [problem for row in interpreted(line) for problem in of_line(row)] == []
+    assert [problem for row in interpret(line) for problem in of_line(row)] == []
 
 
 def test_keys_that_a_line_has_twice_are_not_twice_in_the_row() -> None:
     assert [
         problem
-        for row in interpreted(b'{"type":"a","type":"b","Type":"c"}')
+        for row in interpret(b'{"type":"a","type":"b","Type":"c"}')
         for problem in of_line(row)
     ] == []
 
@@ -68,7 +68,7 @@ def test_a_row_of_a_huge_line_is_within_the_limit() -> None:
             "more": [{"deep": "y" * (1 << 20)}] * 4,
         }
     ).encode()
-    assert [problem for row in interpreted(line) for problem in of_line(row)] == []
+    assert [problem for row in interpret(line) for problem in of_line(row)] == []
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,10 @@ def batch_of(lines: list[bytes]) -> Batch:
 
 
 def delivery(sink: Destination, recorder: Recorder) -> Delivery:
-    async def at_once(_seconds: float) -> None:
+    async def skip_sleep(_seconds: float) -> None:
         return None
 
-    return Delivery(sink, recorder, sleep=at_once)
+    return Delivery(sink, recorder, sleep=skip_sleep)
 
 
 LINES = [b'{"n":%d}' % n for n in range(5000)]

@@ -24,7 +24,7 @@ def fixture(name: str) -> list[Event]:
     return events_of(PROJECT + name, path.read_bytes().splitlines())
 
 
-def counted(events: Iterable[Event]) -> list[Event]:
+def drop_smaller_rows(events: Iterable[Event]) -> list[Event]:
     """Return what the view keeps: of the rows of one call the one with the largest output."""
     calls: dict[str, Event] = {}
     for event in events:
@@ -35,7 +35,7 @@ def counted(events: Iterable[Event]) -> list[Event]:
     return list(calls.values())
 
 
-def said(members: object, path: str = PROJECT + "s.jsonl") -> list[Event]:
+def read_line(members: object, path: str = PROJECT + "s.jsonl") -> list[Event]:
     return events_of(path, [members])
 
 
@@ -47,9 +47,9 @@ def test_the_calls_of_the_sample_are_those_of_its_message_ids() -> None:
     ]
     events = events_of("/x/session.jsonl", named, DIALECT)
     assert sum(event.usage_scope == "call" for event in events) == 21
-    assert len(counted(events)) == 20
-    assert sum(event.input_tokens or 0 for event in counted(events)) == 333_995
-    assert sum(event.output_tokens or 0 for event in counted(events)) == 2_858
+    assert len(drop_smaller_rows(events)) == 20
+    assert sum(event.input_tokens or 0 for event in drop_smaller_rows(events)) == 333_995
+    assert sum(event.output_tokens or 0 for event in drop_smaller_rows(events)) == 2_858
 
 
 def test_the_sample_has_no_line_of_an_unknown_type() -> None:
@@ -70,8 +70,8 @@ def test_the_sample_has_no_line_of_an_unknown_type() -> None:
 def test_of_the_edge_cases_four_lines_are_no_lines_of_a_transcript() -> None:
     events = events_of("/x/edge_cases.jsonl", sample("claude_code_edge_cases.jsonl"), DIALECT)
     assert Counter(event.event_kind for event in events)["unknown"] == 4
-    assert len(counted(events)) == 15
-    assert sum(event.input_tokens or 0 for event in counted(events)) == 1_441
+    assert len(drop_smaller_rows(events)) == 15
+    assert sum(event.input_tokens or 0 for event in drop_smaller_rows(events)) == 1_441
     failed = next(event for event in events if event.outcome == "failure")
     assert (failed.tool_name, failed.error_type) == ("FailingTool", "tool_error")
 
@@ -86,7 +86,7 @@ def test_of_a_picture_only_the_words_beside_it_are_text() -> None:
 def test_a_call_of_several_lines_counts_once_with_its_last_output() -> None:
     call = next(
         event
-        for event in counted(fixture(f"{SESSION}.jsonl"))
+        for event in drop_smaller_rows(fixture(f"{SESSION}.jsonl"))
         if event.api_call_id == "msg_01OrchardCountPears"
     )
     assert (
@@ -104,7 +104,7 @@ def test_a_call_of_several_lines_counts_once_with_its_last_output() -> None:
 
 def test_a_resumed_session_adds_only_its_own_calls() -> None:
     first, second = fixture(f"{SESSION}.jsonl"), fixture(f"{RESUMED}.jsonl")
-    assert len(counted([*first, *second])) == len(counted(first)) + 1
+    assert len(drop_smaller_rows([*first, *second])) == len(drop_smaller_rows(first)) + 1
     assert {event.parent_conversation_id for event in second} == {SESSION}
     assert {event.conversation_id for event in second} == {RESUMED}
 
@@ -126,7 +126,7 @@ def test_an_old_subagent_beside_its_session_is_known_by_its_name() -> None:
         "isSidechain": True,
         "message": {"content": "look"},
     }
-    (event,) = said(line, PROJECT + "agent-1f2e.jsonl")
+    (event,) = read_line(line, PROJECT + "agent-1f2e.jsonl")
     assert (
         event.conversation_id,
         event.parent_conversation_id,
@@ -185,7 +185,7 @@ def test_a_fast_call_costs_what_fast_calls_cost() -> None:
 
 def test_a_fast_call_without_a_listed_price_has_no_standard_price() -> None:
     usage = {"input_tokens": 5, "output_tokens": 5, "speed": "fast"}
-    (call,) = said(
+    (call,) = read_line(
         {
             "type": "assistant",
             "uuid": "u",
@@ -211,7 +211,7 @@ def test_calls_without_any_id_are_calls_of_their_own() -> None:
     assert [
         event.api_call_id for event in events if event.text in ("No id at all.", "Nor here.")
     ] == [None, None]
-    assert len(counted(events)) == 3
+    assert len(drop_smaller_rows(events)) == 3
 
 
 def test_what_the_program_says_in_the_models_place_is_no_call() -> None:
@@ -276,7 +276,7 @@ def test_another_program_with_the_same_shape_has_its_own_name() -> None:
         "message": {"content": "hello"},
     }
     assert [
-        said(line, f"/home/agent/{folder}/projects/-srv/s-1.jsonl")[0].agent_name
+        read_line(line, f"/home/agent/{folder}/projects/-srv/s-1.jsonl")[0].agent_name
         for folder in (".claude", ".iflow")
     ] == ["claude-code", "iflow"]
 
@@ -315,7 +315,7 @@ def test_other_files_are_not_known_by_their_place(path: str) -> None:
 )
 @pytest.mark.parametrize("kind", ["user", "assistant"])
 def test_odd_content_loses_no_line(kind: str, content: object) -> None:
-    events = said(
+    events = read_line(
         {
             "type": kind,
             "uuid": "u",

@@ -37,7 +37,7 @@ def tokens(spent: int, output: int = 0) -> dict[str, int]:
     }
 
 
-def counted(second: float, **info: object) -> dict[str, object]:
+def make_token_count(second: float, **info: object) -> dict[str, object]:
     return {
         "timestamp": f"2026-09-02T10:00:{second:06.3f}Z",
         "type": "event_msg",
@@ -103,8 +103,8 @@ def test_the_same_totals_again_are_a_repeat() -> None:
 def test_without_a_last_usage_a_call_is_the_difference_of_totals() -> None:
     lines = [
         meta("s"),
-        counted(1, total_token_usage=tokens(100, 50)),
-        counted(2, total_token_usage=tokens(220, 55)),
+        make_token_count(1, total_token_usage=tokens(100, 50)),
+        make_token_count(2, total_token_usage=tokens(220, 55)),
     ]
     assert [
         (call.input_tokens, call.output_tokens)
@@ -115,8 +115,8 @@ def test_without_a_last_usage_a_call_is_the_difference_of_totals() -> None:
 def test_totals_that_start_over_are_no_negative_call() -> None:
     lines = [
         meta("s"),
-        counted(1, total_token_usage=tokens(900)),
-        counted(2, total_token_usage=tokens(40)),
+        make_token_count(1, total_token_usage=tokens(900)),
+        make_token_count(2, total_token_usage=tokens(40)),
     ]
     assert [call.input_tokens for call in calls(events_of("/x/r.jsonl", lines, DIALECT))] == [
         900,
@@ -166,9 +166,9 @@ def test_what_a_child_says_itself_is_said_once(hour: str) -> None:
 def test_a_second_session_in_a_file_without_parents_is_a_session() -> None:
     lines = [
         meta("pear"),
-        counted(1, last_token_usage=tokens(1)),
+        make_token_count(1, last_token_usage=tokens(1)),
         meta("plum"),
-        counted(1.1, last_token_usage=tokens(2)),
+        make_token_count(1.1, last_token_usage=tokens(2)),
     ]
     events = events_of("/x/r.jsonl", lines, DIALECT)
     assert [(event.conversation_id, event.event_kind) for event in events] == [
@@ -182,8 +182,8 @@ def test_a_second_session_in_a_file_without_parents_is_a_session() -> None:
 def test_inherited_totals_alone_are_nobodys_call() -> None:
     lines = [
         meta("child", forked_from_id="p"),
-        counted(9, total_token_usage=tokens(5000)),
-        counted(12, total_token_usage=tokens(5100)),
+        make_token_count(9, total_token_usage=tokens(5000)),
+        make_token_count(12, total_token_usage=tokens(5100)),
     ]
     events = events_of("/x/r.jsonl", lines, DIALECT)
     assert [event.usage_scope for event in events] == [None, "cumulative", "call"]
@@ -199,7 +199,7 @@ def test_a_turn_of_the_same_millisecond_as_the_fork_is_the_childs() -> None:
             "type": "turn_context",
             "payload": {"turn_id": turn, "model": "gpt-5"},
         },
-        counted(0.5, last_token_usage=tokens(7)),
+        make_token_count(0.5, last_token_usage=tokens(7)),
     ]
     assert len(calls(events_of("/x/r.jsonl", lines, DIALECT))) == 1
 

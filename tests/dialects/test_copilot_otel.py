@@ -44,7 +44,7 @@ def log(trace: str | None = "t1", **attributes: object) -> dict[str, object]:
     return {"hrTime": [1788256801, 0], **context, "attributes": {**INFERENCE, **attributes}}
 
 
-def counted(*lines: dict[str, object]) -> int:
+def sum_input_tokens(*lines: dict[str, object]) -> int:
     return sum(
         event.input_tokens or 0 for event in events_of(LABEL, lines) if event.usage_scope == "call"
     )
@@ -65,19 +65,22 @@ def test_the_file_counts_each_call_once() -> None:
 def test_records_of_a_trace_that_spans_count_do_not_count() -> None:
     turn = log("t1", **{"event.name": "copilot_chat.agent.turn", "turn.index": 1})
     assert (
-        counted(span("chat", "a"), span("chat", "b"), log(), turn, span("invoke_agent", "c")) == 200
+        sum_input_tokens(
+            span("chat", "a"), span("chat", "b"), log(), turn, span("invoke_agent", "c")
+        )
+        == 200
     )
 
 
 def test_records_of_a_response_without_a_trace_do_not_count_twice() -> None:
     response = {"gen_ai.response.id": "resp_orchard_1"}
-    assert counted(span("chat", "a", **response), log(None, **response)) == 100
-    assert counted(log(None, **response), span("chat", "a", **response)) == 100
+    assert sum_input_tokens(span("chat", "a", **response), log(None, **response)) == 100
+    assert sum_input_tokens(log(None, **response), span("chat", "a", **response)) == 100
 
 
 def test_records_count_where_no_span_does() -> None:
-    assert counted(log(), log()) == 200
-    assert counted(span("invoke_agent", "c")) == 0
+    assert sum_input_tokens(log(), log()) == 200
+    assert sum_input_tokens(span("invoke_agent", "c")) == 0
 
 
 def test_a_record_without_conversation_is_of_the_one_of_its_trace() -> None:

@@ -12,7 +12,7 @@ from tracesidecar.dialects.registry import load_dialect
 FOLDER = "/home/agent/.cursor/projects/home-agent-shop/agent-transcripts"
 
 
-def said(content: object, role: str = "user") -> dict[str, object]:
+def make_message(content: object, role: str = "user") -> dict[str, object]:
     return {"role": role, "message": {"content": content}}
 
 
@@ -22,13 +22,13 @@ def fixture() -> list[Event]:
 
 
 def test_a_subagent_has_its_own_conversation_and_knows_its_parent() -> None:
-    (event,) = events_of(f"{FOLDER}/main-1/subagents/sub-2.jsonl", [said("look")])
+    (event,) = events_of(f"{FOLDER}/main-1/subagents/sub-2.jsonl", [make_message("look")])
     assert (event.conversation_id, event.parent_conversation_id, event.is_subagent) == (
         "sub-2",
         "main-1",
         True,
     )
-    (event,) = events_of(f"{FOLDER}/main-1/main-1.jsonl", [said("look")])
+    (event,) = events_of(f"{FOLDER}/main-1/main-1.jsonl", [make_message("look")])
     assert (event.conversation_id, event.parent_conversation_id, event.is_subagent) == (
         "main-1",
         None,
@@ -38,20 +38,28 @@ def test_a_subagent_has_its_own_conversation_and_knows_its_parent() -> None:
 
 def test_a_path_of_windows_is_a_path() -> None:
     (event,) = events_of(
-        r"C:\Users\a\.cursor\projects\x\agent-transcripts\main-1\main-1.jsonl", [said("look")]
+        r"C:\Users\a\.cursor\projects\x\agent-transcripts\main-1\main-1.jsonl",
+        [make_message("look")],
     )
     assert (event.conversation_id, event.event_kind) == ("main-1", "user_message")
 
 
 def test_equal_lines_are_events_of_their_own() -> None:
     assert (
-        len({event.event_id for event in events_of(f"{FOLDER}/m/m.jsonl", [said("again")] * 3)})
+        len(
+            {
+                event.event_id
+                for event in events_of(f"{FOLDER}/m/m.jsonl", [make_message("again")] * 3)
+            }
+        )
         == 3
     )
 
 
 def test_the_tag_around_what_the_user_typed_is_not_text() -> None:
-    (event,) = events_of(f"{FOLDER}/m/m.jsonl", [said("<user_query>\nWhat is Go?\n</user_query>")])
+    (event,) = events_of(
+        f"{FOLDER}/m/m.jsonl", [make_message("<user_query>\nWhat is Go?\n</user_query>")]
+    )
     assert event.text == "What is Go?"
 
 

@@ -26,11 +26,11 @@ ENCODERS = {"event_time", "event_time_source", "ingest_time"}
 REQUIRED = [column.name for column in COLUMNS if column.required and column.name not in ENCODERS]
 
 
-def named(path: Path) -> str:
+def name_fixture(path: Path) -> str:
     return path.relative_to(FIXTURES).as_posix()
 
 
-@pytest.mark.parametrize("fixture", fixtures(), ids=named)
+@pytest.mark.parametrize("fixture", fixtures(), ids=name_fixture)
 def test_a_fixture_becomes_its_golden_events(fixture: Path) -> None:
     assert (
         golden(events_of(fixture)).decode().splitlines()
@@ -38,14 +38,14 @@ def test_a_fixture_becomes_its_golden_events(fixture: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("fixture", fixtures(), ids=named)
+@pytest.mark.parametrize("fixture", fixtures(), ids=name_fixture)
 def test_a_fixture_is_recognised_by_its_dialect(fixture: Path) -> None:
-    expected = named(fixture).split("/")[0]
+    expected = name_fixture(fixture).split("/")[0]
     assert {each.dialect for each in events_of(fixture)} <= {expected, "generic"}
     assert events_of(fixture)[-1].dialect == expected
 
 
-@pytest.mark.parametrize("fixture", fixtures(), ids=named)
+@pytest.mark.parametrize("fixture", fixtures(), ids=name_fixture)
 def test_every_event_has_what_is_required_and_an_id_of_its_own(fixture: Path) -> None:
     events = [each.event for each in events_of(fixture)]
     for event in events:
@@ -58,7 +58,7 @@ def test_every_event_has_what_is_required_and_an_id_of_its_own(fixture: Path) ->
         )
 
 
-@pytest.mark.parametrize("fixture", fixtures(), ids=named)
+@pytest.mark.parametrize("fixture", fixtures(), ids=name_fixture)
 def test_a_restart_between_any_two_lines_changes_no_event(fixture: Path) -> None:
     whole = golden(events_of(fixture))
     label, identify = label_of(fixture), identify_below_home(fixture)
@@ -72,7 +72,7 @@ def test_a_restart_between_any_two_lines_changes_no_event(fixture: Path) -> None
 
 
 def test_every_dialect_has_a_fixture() -> None:
-    assert {named(path).split("/")[0] for path in fixtures()} >= set(DIALECT_NAMES)
+    assert {name_fixture(path).split("/")[0] for path in fixtures()} >= set(DIALECT_NAMES)
 
 
 def test_states_are_small_and_names_agree() -> None:

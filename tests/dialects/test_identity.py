@@ -130,16 +130,16 @@ def test_numbered_files_are_conversations_of_their_own() -> None:
 
 
 def test_a_native_id_belongs_to_its_source_and_conversation() -> None:
-    def made(line: object, source: str = "agent") -> str | None:
+    def make_id(line: object, source: str = "agent") -> str | None:
         return read([line], source=source, dialect="generic")[0].event_id
 
     line = {"id": "m1", "session_id": "s", "role": "user", "content": "hi"}
-    assert made(line) != made(line, source="other")
-    assert made(line) != made({**line, "session_id": "t"})
+    assert make_id(line) != make_id(line, source="other")
+    assert make_id(line) != make_id({**line, "session_id": "t"})
     # no separator in an id makes it pass for a part of the other
-    joined = made({**line, "session_id": "s\x00t", "id": "m"})
-    assert joined != made({**line, "session_id": "s", "id": "t\x00m"})
-    assert made({**line, "session_id": "1:s", "id": "m"}) != made(
+    joined = make_id({**line, "session_id": "s\x00t", "id": "m"})
+    assert joined != make_id({**line, "session_id": "s", "id": "t\x00m"})
+    assert make_id({**line, "session_id": "1:s", "id": "m"}) != make_id(
         {**line, "session_id": "1", "id": ":sm"}
     )
 

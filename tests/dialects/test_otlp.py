@@ -29,7 +29,7 @@ def value(plain: object) -> dict[str, object]:
     return {"doubleValue": plain} if isinstance(plain, float) else {"stringValue": plain}
 
 
-def listed(attributes: Mapping[str, object]) -> list[dict[str, object]]:
+def list_attributes(attributes: Mapping[str, object]) -> list[dict[str, object]]:
     return [{"key": key, "value": value(plain)} for key, plain in attributes.items()]
 
 
@@ -40,7 +40,7 @@ def span(attributes: Mapping[str, object], **members: object) -> dict[str, objec
         "spanId": SPAN,
         "name": "work",
         **times,
-        "attributes": listed(attributes),
+        "attributes": list_attributes(attributes),
         **members,
     }
 
@@ -49,7 +49,7 @@ def batch(*spans: object) -> dict[str, object]:
     return {
         "resourceSpans": [
             {
-                "resource": {"attributes": listed({"service.name": "desk"})},
+                "resource": {"attributes": list_attributes({"service.name": "desk"})},
                 "scopeSpans": [{"scope": {"name": "s"}, "spans": list(spans)}],
             }
         ]
@@ -188,7 +188,9 @@ def test_a_span_without_a_kind_is_known_by_its_name(name: str, kind: str) -> Non
 def test_an_exception_gives_the_reason_for_a_failed_span() -> None:
     raised = {
         "name": "exception",
-        "attributes": listed({"exception.type": "TimeoutError", "exception.message": "30 s"}),
+        "attributes": list_attributes(
+            {"exception.type": "TimeoutError", "exception.message": "30 s"}
+        ),
     }
     (event,) = of(
         span(
@@ -207,7 +209,9 @@ def test_an_exception_gives_the_reason_for_a_failed_span() -> None:
 def test_an_exception_that_was_handled_is_no_error_of_the_span() -> None:
     raised = {
         "name": "exception",
-        "attributes": listed({"exception.type": "Retry", "exception.message": "once more"}),
+        "attributes": list_attributes(
+            {"exception.type": "Retry", "exception.message": "once more"}
+        ),
     }
     (event,) = of(span({"gen_ai.operation.name": "chat"}, status={"code": 1}, events=[raised]))
     assert (event.outcome, event.error_type, event.error_message) == ("success", None, None)

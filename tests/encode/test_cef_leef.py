@@ -28,7 +28,7 @@ TEXTS = st.text() | st.text(alphabet='a \t\n\r\0\x1b\x7f\x85\x9b\u202e\u2066\\=|
 PAIR = re.compile(r"([A-Za-z0-9]+)=((?:\\.|[^\\=])*)(?= [A-Za-z0-9]+=|$)", re.DOTALL)
 
 
-def unescaped(text: str) -> str:
+def unescape(text: str) -> str:
     return re.sub(
         r"\\(.)",
         lambda match: {"n": "\n", "r": "\r", "t": "\t"}.get(match[1], match[1]),
@@ -52,7 +52,7 @@ def acts(character: str) -> bool:
     )
 
 
-def shown(text: str, escaped: str) -> str:
+def replace_acting(text: str, escaped: str) -> str:
     """Return what arrives of a text in a format that has escapes for these characters."""
     return "".join(
         "\ufffd" if acts(character) and character not in escaped else character
@@ -60,12 +60,12 @@ def shown(text: str, escaped: str) -> str:
     )
 
 
-def shown_in_cef(text: str) -> str:
-    return shown(text.replace("\t", " "), "\n\r")
+def replace_acting_in_cef(text: str) -> str:
+    return replace_acting(text.replace("\t", " "), "\n\r")
 
 
-def shown_in_leef(text: str) -> str:
-    return shown(text, "\t\n\r")
+def replace_acting_in_leef(text: str) -> str:
+    return replace_acting(text, "\t\n\r")
 
 
 def read_cef(record: bytes) -> tuple[list[str], dict[str, str]]:
@@ -77,7 +77,7 @@ def read_cef(record: bytes) -> tuple[list[str], dict[str, str]]:
     pairs = PAIR.findall(extension)
     assert " ".join(f"{key}={value}" for key, value in pairs) == extension
     assert len({key for key, _ in pairs}) == len(pairs)
-    return header, {key: unescaped(value) for key, value in pairs}
+    return header, {key: unescape(value) for key, value in pairs}
 
 
 def read_leef(record: bytes) -> tuple[list[str], dict[str, str]]:
@@ -90,7 +90,7 @@ def read_leef(record: bytes) -> tuple[list[str], dict[str, str]]:
     pairs = [pair.split("=", 1) for pair in rest.split(chr(int(header[5].removeprefix("x"), 16)))]
     assert len({key for key, _ in pairs}) == len(pairs)
     assert all(re.fullmatch(r"[A-Za-z0-9_]+", key) for key, _ in pairs)
-    return header, {key: unescaped(value) for key, value in pairs}
+    return header, {key: unescape(value) for key, value in pairs}
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -103,8 +103,10 @@ def test_cef_is_read_back(name: str, content: Content) -> None:
     assert found["externalId"] == made.event_id
     narrowing = narrowing_of(content, KEY)
     sent = made if narrowing is None else narrowing.narrow(made)
-    assert found.get("suser", "") == shown_in_cef(sent.user_id or "")
-    assert found.get("TracesidecarToolArguments", "") == shown_in_cef(sent.tool_arguments or "")
+    assert found.get("suser", "") == replace_acting_in_cef(sent.user_id or "")
+    assert found.get("TracesidecarToolArguments", "") == replace_acting_in_cef(
+        sent.tool_arguments or ""
+    )
     assert found.get("cn1") == (None if made.input_tokens is None else str(made.input_tokens))
 
 
@@ -125,7 +127,7 @@ def test_pycef_reads_the_same(name: str) -> None:
     if name != "tricky":
         for key, value in expected.items():
             if not key.endswith("Label"):
-                assert unescaped(found[labels.get(key, key)]) == value, key
+                assert unescape(found[labels.get(key, key)]) == value, key
 
 
 @given(TEXTS)
@@ -134,8 +136,8 @@ def test_any_text_survives_a_cef_extension(text: str) -> None:
         "user_message", text=text, user_id=text or None, conversation_id=text or "c", labels=None
     )
     _, found = read_cef(encoder_for("cef")(made, DIALECT))
-    assert found.get("msg", "") == shown_in_cef(text)
-    assert found["cs1"] == shown_in_cef(text or "c")
+    assert found.get("msg", "") == replace_acting_in_cef(text)
+    assert found["cs1"] == replace_acting_in_cef(text or "c")
 
 
 @given(TEXTS)
@@ -144,7 +146,7 @@ def test_any_text_stays_one_value_of_a_cef_header(text: str) -> None:
     assert re.split(r"(?<!\\)(?:\\\\)*\|", f"{value}".replace("\\\\", "")) == [
         value.replace("\\\\", "")
     ]
-    assert unescaped(value) == shown(re.sub("[\t\n\r]", " ", text), "")
+    assert unescape(value) == replace_acting(re.sub("[\t\n\r]", " ", text), "")
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -158,21 +160,21 @@ def test_leef_is_read_back(name: str, content: Content) -> None:
     assert found["event_id"] == made.event_id
     narrowing = narrowing_of(content, KEY)
     sent = made if narrowing is None else narrowing.narrow(made)
-    assert found.get("msg", "") == shown_in_leef(sent.text or "")
-    assert found.get("tool_name", "") == shown_in_leef(sent.tool_name or "")
+    assert found.get("msg", "") == replace_acting_in_leef(sent.text or "")
+    assert found.get("tool_name", "") == replace_acting_in_leef(sent.tool_name or "")
 
 
 @given(TEXTS)
 def test_any_text_survives_a_leef_attribute(text: str) -> None:
     made = event("user_message", text=text, user_id=text or None, labels=None)
     attributes = read_leef(encoder_for("leef")(made, DIALECT))[1]
-    assert attributes.get("msg", "") == shown_in_leef(text)
+    assert attributes.get("msg", "") == replace_acting_in_leef(text)
 
 
 @given(TEXTS)
 def test_no_text_can_end_a_leef_header_value(text: str) -> None:
     value = leef.header_value(text)
-    assert value == shown(re.sub("[|\t\n\r]", " ", text), "")
+    assert value == replace_acting(re.sub("[|\t\n\r]", " ", text), "")
 
 
 @given(st.dictionaries(st.text(min_size=1), TEXTS.filter(bool), max_size=4))
@@ -183,7 +185,7 @@ def test_a_label_has_a_key_that_no_column_has(labels: dict[str, str]) -> None:
         found = read(encoder_for(form)(made, DIALECT))[1]
         assert columns.items() <= found.items()
         arrived = {found[key] for key in found.keys() - columns.keys()}
-        shown_in = shown_in_cef if form == "cef" else shown_in_leef
+        shown_in = replace_acting_in_cef if form == "cef" else replace_acting_in_leef
         assert arrived <= set(map(shown_in, labels.values()))
         assert bool(found.keys() - columns.keys()) == bool(labels)
 
@@ -263,4 +265,7 @@ def test_the_tricky_event_is_tricky() -> None:
     _, found = read_cef(
         encoder_for("cef")(tool_call(TRICKY, "shell", {"command": TRICKY}), DIALECT)
     )
-    assert (found["cs3"], found["cs5"]) == (shown_in_cef(TRICKY), shown_in_cef(TRICKY))
+    assert (found["cs3"], found["cs5"]) == (
+        replace_acting_in_cef(TRICKY),
+        replace_acting_in_cef(TRICKY),
+    )

@@ -33,7 +33,7 @@ FORMATS: tuple[Format, ...] = ("event", "ecs", "ocsf", "cef", "leef", "otlp", "p
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "columns.md"
 
 
-def written(form: Format, level: Level, found: Sequence[tuple[str, Event]]) -> str:
+def encode_at(form: Format, level: Level, found: Sequence[tuple[str, Event]]) -> str:
     """Return the records of events in a format, as a sink at that level is given them."""
     narrow = Narrowing(level, KEY).narrow
     narrowed = [(dialect, narrow(each)) for dialect, each in found]
@@ -71,7 +71,7 @@ def test_no_format_writes_a_column_that_its_level_leaves_out(
         tool_type="shell",
         tool_arguments='{"command":"mark-tool_arguments-mark","url":"mark-tool_arguments-mark"}',
     )
-    record = written(form, level, [(DIALECT, full)])
+    record = encode_at(form, level, [(DIALECT, full)])
     assert not [
         name
         for name in Event.__struct_fields__
@@ -149,7 +149,7 @@ def phrases(text: str) -> Iterator[str]:
 
 
 @cache
-def forbidden(fixture: Path, level: Level) -> frozenset[str]:
+def list_forbidden(fixture: Path, level: Level) -> frozenset[str]:
     """Return every phrase of a fixture's lines and their events that a level must not send."""
     return phrases_kept(fixture.read_bytes().splitlines(), read(fixture), level)
 
@@ -186,9 +186,9 @@ def decode(line: bytes) -> object:
 def test_no_text_of_a_dialects_lines_is_in_a_record_of_any_format(
     fixture: Path, level: Level
 ) -> None:
-    must_not_be_there = forbidden(fixture, level)
+    must_not_be_there = list_forbidden(fixture, level)
     for form in FORMATS:
-        records = written(form, level, read(fixture))
+        records = encode_at(form, level, read(fixture))
         assert not {phrase for phrase in must_not_be_there if phrase in records}, form
 
 
@@ -211,7 +211,7 @@ def test_the_search_finds_what_full_sends() -> None:
     seen = 0
     for fixture in fixtures():
         records = b"\n".join(encode(each, dialect) for dialect, each in read(fixture)).decode()
-        seen += any(phrase in records for phrase in forbidden(fixture, "metadata"))
+        seen += any(phrase in records for phrase in list_forbidden(fixture, "metadata"))
     assert seen > 0.9 * len(fixtures())
     assert FIXTURES.is_dir()
 

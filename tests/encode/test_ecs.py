@@ -144,19 +144,21 @@ def test_every_field_is_one_of_ecs_with_a_value_of_its_type(name: str, content: 
     assert not unfit
 
 
-def mapped(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def list_mapped(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, about in properties.items():
         if key == "labels":
             yield key, "object"
         elif "properties" in about:
-            yield from mapped(about["properties"], f"{prefix}{key}.")
+            yield from list_mapped(about["properties"], f"{prefix}{key}.")
         else:
             yield prefix + key, about["type"]
 
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_the_strict_mapping_of_ddl_takes_every_document(name: str) -> None:
-    types = dict(mapped(msgspec.convert(ecs_mapping("flattened")["properties"], dict[str, Any])))
+    types = dict(
+        list_mapped(msgspec.convert(ecs_mapping("flattened")["properties"], dict[str, Any]))
+    )
     assert not [
         (field, value)
         for field, value in leaves(document(name))

@@ -29,14 +29,14 @@ CLASSES = {
 
 
 @cache
-def published() -> dict[str, Any]:
+def load_published() -> dict[str, Any]:
     schema: dict[str, Any] = get_ocsf_schema("1.8.0")
     return schema
 
 
 @cache
 def validator(class_uid: int, profiles: tuple[str, ...]) -> jsonschema.Draft202012Validator:
-    schema = OcsfJsonSchemaEmbedded(published()).get_class_schema(
+    schema = OcsfJsonSchemaEmbedded(load_published()).get_class_schema(
         CLASSES[class_uid], list(profiles)
     )
     return jsonschema.Draft202012Validator(schema)
@@ -68,7 +68,7 @@ def test_the_schema_rejects_unknown_attributes() -> None:
 
 @pytest.mark.parametrize("event_class", [API, PROCESS, FILE, HTTP, ERROR])
 def test_the_table_of_classes_agrees_with_the_schema(event_class: Any) -> None:
-    known = published()["classes"][CLASSES[event_class.uid]]
+    known = load_published()["classes"][CLASSES[event_class.uid]]
     assert (event_class.uid, event_class.name) == (known["uid"], known["caption"])
     assert (
         known["attributes"]["category_uid"]["enum"][str(event_class.category_uid)]["caption"]

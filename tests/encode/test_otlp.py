@@ -40,7 +40,7 @@ def logs(record: bytes) -> LogsData:
     return ParseDict(in_base64(json.loads(record)), LogsData())
 
 
-def only(record: bytes) -> LogRecord:
+def decode_single(record: bytes) -> LogRecord:
     [resource] = logs(record).resource_logs
     [scope] = resource.scope_logs
     [found] = scope.log_records
@@ -58,14 +58,14 @@ def attributes(holder: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("content", ["full", "actions", "metadata"])
 def test_every_record_is_logs_data(name: str, content: Content) -> None:
-    found = only(encoder_at("otlp", content)(EVENTS[name], DIALECT))
+    found = decode_single(encoder_at("otlp", content)(EVENTS[name], DIALECT))
     assert found.event_name == f"tracesidecar.{EVENTS[name].event_kind}"
     assert found.severity_number in (9, 13, 17)
     assert attributes(found)["tracesidecar.dialect"] == DIALECT
 
 
 def test_a_model_call_has_the_attributes_of_the_conventions() -> None:
-    found = only(encode(EVENTS["model_call"], DIALECT))
+    found = decode_single(encode(EVENTS["model_call"], DIALECT))
     about = attributes(found)
     assert found.time_unix_nano == 1_788_256_800_123_456_000
     assert found.body.string_value == "Planted."
@@ -90,20 +90,20 @@ def test_a_model_call_has_the_attributes_of_the_conventions() -> None:
 
 
 def test_valid_trace_ids_are_fields_and_others_are_attributes() -> None:
-    found = only(encode(EVENTS["span"], DIALECT))
+    found = decode_single(encode(EVENTS["span"], DIALECT))
     assert (found.trace_id.hex(), found.span_id.hex()) == (
         "0af7651916cd43dd8448eb211c80319c",
         "b7ad6b7169203331",
     )
     assert "tracesidecar.native_id" not in attributes(found)
-    other = only(encode(EVENTS["span of another id"], DIALECT))
+    other = decode_single(encode(EVENTS["span of another id"], DIALECT))
     assert (other.trace_id, other.span_id) == (b"", b"")
     assert attributes(other)["tracesidecar.trace_id"] == "not-hexadecimal"
     assert attributes(other)["tracesidecar.native_id"] == "b7ad6b7169203331"
 
 
 def test_an_id_of_zeros_is_no_id() -> None:
-    assert only(encode(event("span", trace_id="0" * 32), DIALECT)).trace_id == b""
+    assert decode_single(encode(event("span", trace_id="0" * 32), DIALECT)).trace_id == b""
 
 
 def test_labels_are_resource_attributes() -> None:

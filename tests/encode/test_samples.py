@@ -17,8 +17,13 @@ from tests.dialects.golden import clean_chunk
 from tests.dialects.mapping import SAMPLES, sample
 from tests.encode.events import encoder_at
 from tests.encode.levels import LEVELS_BELOW_FULL
-from tests.encode.test_cef_leef import read_cef, read_leef, shown_in_cef, shown_in_leef
-from tests.encode.test_content import FORMATS, Level, phrases_kept, written
+from tests.encode.test_cef_leef import (
+    read_cef,
+    read_leef,
+    replace_acting_in_cef,
+    replace_acting_in_leef,
+)
+from tests.encode.test_content import FORMATS, Level, encode_at, phrases_kept
 from tests.encode.test_ecs import NOT_IN_ECS, PUBLISHED, fits, leaves
 from tests.encode.test_ocsf import validator
 from tests.encode.test_otlp import in_base64
@@ -86,8 +91,8 @@ def test_ecs_values_have_the_types_of_ecs(path: Path) -> None:
 def test_cef_and_leef_are_read_back(path: Path) -> None:
     for dialect, event in events(path):
         for form, read, shown in (
-            ("cef", read_cef, shown_in_cef),
-            ("leef", read_leef, shown_in_leef),
+            ("cef", read_cef, replace_acting_in_cef),
+            ("leef", read_leef, replace_acting_in_leef),
         ):
             found = read(encoder_for(form)(event, dialect))[1]
             assert found.get("msg", "") == shown(event.text or "")
@@ -114,5 +119,5 @@ def test_no_text_of_a_sample_is_in_a_record_below_full(path: Path, level: Level)
     found = list(shapes(path).values())
     must_not_be_there = phrases_kept(sample(path.name), events(path), level)
     for form in FORMATS:
-        records = written(form, level, found)
+        records = encode_at(form, level, found)
         assert not {phrase for phrase in must_not_be_there if phrase in records}, form

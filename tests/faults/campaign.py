@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.faults import writer
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tests.warm import warm
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -126,7 +126,7 @@ class Campaign:
                 log.seek(before)
                 return log.read().count(CONNECTED) >= self._sinks
 
-        eventually(lambda: are_connected() or daemon.poll() is not None)
+        wait_until(lambda: are_connected() or daemon.poll() is not None)
         return daemon
 
     def kill_at_random(self) -> None:
@@ -194,7 +194,7 @@ class Campaign:
             == 0
         ), self.end_of_log()
 
-    def quarantined(self) -> Counter[int]:
+    def count_quarantined(self) -> Counter[int]:
         """Count the lengths of the lines in quarantine, as `quarantine list` prints them."""
         command = [str(PROGRAM), "--config", str(self._configuration)]
         command += ["quarantine", "list", "--json"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 
 SOURCE = Path(__file__).with_suffix(".c")
 
@@ -62,4 +62,4 @@ class FailingCalls:
 
     def wait_for_more(self, before: int) -> None:
         """Wait until more calls have failed than before."""
-        eventually(lambda: self.count > before)
+        wait_until(lambda: self.count > before)

@@ -28,13 +28,13 @@ from tests.faults.campaign import POINTS, Campaign
 from tests.faults.destinations import DESTINATIONS, Destination, digests
 from tests.faults.material import (
     invalid_lines,
-    mixed,
+    mix,
     often_repeated,
     valid_lines,
     without_repeated_ids,
 )
 from tests.faults.oracle import Expected, differences, expect
-from tests.warm import compiled
+from tests.warm import compile_rules
 
 LINES_AT_LEAST = 500
 """Some named points are reached only by rotation: few kills need many lines, too."""
@@ -76,7 +76,7 @@ def lines_for(destinations: Sequence[Destination], kills: int, seed: int) -> lis
         valid = without_repeated_ids(list(dict.fromkeys(valid)))
     else:
         valid = often_repeated(valid, seed)
-    return mixed(valid, invalid_lines(kills // 2), seed)
+    return mix(valid, invalid_lines(kills // 2), seed)
 
 
 def campaign(
@@ -97,8 +97,8 @@ def campaign(
         daemon.finish_writing()
         daemon.drain()
         daemon.ship_once()
-        quarantined = daemon.quarantined()
-        expected = expect(lines, str(compiled()))
+        quarantined = daemon.count_quarantined()
+        expected = expect(lines, str(compile_rules()))
         return [
             _compare(destination, expected, quarantined, seed, len(moments), daemon)
             for destination in destinations

@@ -92,7 +92,7 @@ def without_repeated_ids(lines: list[bytes]) -> list[bytes]:
     return kept
 
 
-def mixed(valid: list[bytes], rejected: list[bytes], seed: int) -> list[bytes]:
+def mix(valid: list[bytes], rejected: list[bytes], seed: int) -> list[bytes]:
     """Put the rejected lines between the valid ones."""
     lines = valid + rejected
     random.Random(seed).shuffle(lines)

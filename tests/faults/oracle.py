@@ -62,7 +62,7 @@ def _name(item: Hashable) -> str:
     return str(item)
 
 
-def once_per_key(requests: Iterable[tuple[str, bytes]]) -> tuple[Counter[bytes], list[str]]:
+def count_by_key(requests: Iterable[tuple[str, bytes]]) -> tuple[Counter[bytes], list[str]]:
     """Count the lines of HTTP bodies, each Idempotency-Key once; and name the keys that came with
     different bodies.
     """

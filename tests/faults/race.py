@@ -3,7 +3,7 @@
 usage: python -m tests.faults.race [--seconds N] [--seed N] [--symlinks never|same_owner]
 
 The daemon is root, the agent another user, who replaces names faster than anybody can look. Beside
-the tree are files, directories and a FIFO of root: the kernel's notices (inotify) tell of each one
+the tree are files, directories and a FIFO of root: the kernel's events (inotify) tell of each one
 that is opened. Exits with 1 if one is, or if something is shipped that is not the
 tree's own.
 """
@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.daemon.sidecar import LAKE, Sidecar
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 
 AGENT = 12345
 SECRET = b"must never leave"
@@ -36,7 +36,7 @@ _OPENED = 0x20 | 0x1  # IN_OPEN, IN_ACCESS
 _EVENT = struct.Struct("iIII")
 
 
-class Notices:
+class KernelEvents:
     """Which of some files and directories were opened, by anybody: O_PATH opens nothing."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -133,7 +133,7 @@ def race(folder: Path, seconds: float, seed: int, symlinks: str) -> list[str]:
     watched = [folder / "outside", *(folder / "outside").rglob("*")]
     sidecar.start()
     sidecar.wait_for_event("service.ready")
-    notices = Notices(watched)
+    events = KernelEvents(watched)
     until = time.time() + seconds
     agents = [
         multiprocessing.get_context("spawn").Process(
@@ -148,14 +148,14 @@ def race(folder: Path, seconds: float, seed: int, symlinks: str) -> list[str]:
         for agent in agents:
             agent.join()
             assert agent.exitcode == 0
-        trouble += [f"opened: {path}" for path in notices.take()]
+        trouble += [f"opened: {path}" for path in events.take()]
         (sidecar.traces / "last.jsonl").write_text('{"own": "last"}\n')
-        eventually(lambda: any(b'"last"' in line for line in sidecar.lines()))
+        wait_until(lambda: any(b'"last"' in line for line in sidecar.lines()))
         code = sidecar.stop()
         trouble += [f"the daemon ended with {code}"] if code not in {0, 75} else []
     finally:
         sidecar.kill()
-    trouble += [f"opened: {path}" for path in notices.take()]
+    trouble += [f"opened: {path}" for path in events.take()]
     lines = sidecar.lines()
     trouble += [f"shipped: {line!r}" for line in lines if b'"own"' not in line or SECRET in line]
     trouble += [

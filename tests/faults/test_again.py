@@ -1,6 +1,6 @@
 """Nothing is delivered again without a word: names, journals and machines change.
 
-Whatever offsets hang on may be renamed, removed or copied: then a run goes on, or says why not.
+Whatever identifies offsets may be renamed, removed or copied: then a run goes on, or says why not.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.conftest import sidecar
-from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, body, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, body, number_lines
+from tests.servers.processes import wait_until
 
 __all__ = ["sidecar"]
 
 
-def shipped(sidecar: Sidecar) -> list[bytes]:
+def ship_lines(sidecar: Sidecar) -> list[bytes]:
     """Deliver some lines, and return them."""
-    lines = numbered(0, 20)
+    lines = number_lines(0, 20)
     append(sidecar.traces / "a.jsonl", lines)
     assert sidecar.ship().returncode == 0
     return lines
@@ -43,15 +43,15 @@ def notices(sidecar: Sidecar) -> list[str]:
     ]
 
 
-def verified(sidecar: Sidecar) -> bool:
+def verify(sidecar: Sidecar) -> bool:
     proof = json.loads(sidecar.call("verify", "lake", "--json").stdout)
     return bool(proof["problems"] == [])
 
 
 def test_a_renamed_source_goes_on_and_says_so(sidecar: Sidecar) -> None:
-    lines = shipped(sidecar)
+    lines = ship_lines(sidecar)
     change(sidecar, 'name = "agent"', 'name = "builder"')
-    more = numbered(100, 5)
+    more = number_lines(100, 5)
     append(sidecar.traces / "a.jsonl", more)
     done = sidecar.ship()
     assert done.returncode == 0
@@ -59,12 +59,12 @@ def test_a_renamed_source_goes_on_and_says_so(sidecar: Sidecar) -> None:
     assert b'id = \\"agent\\"' in done.stderr, "the choice is named"
     assert sidecar.lines() == lines + more
     assert notices(sidecar) == ["source.adopted"]
-    assert verified(sidecar)
+    assert verify(sidecar)
     assert b"source.adopted" not in sidecar.ship().stderr, "once"
 
 
 def test_the_id_of_a_source_survives_its_names(sidecar: Sidecar) -> None:
-    lines = shipped(sidecar)
+    lines = ship_lines(sidecar)
     (sidecar.traces / "bad.jsonl").write_bytes(b"no json\n")
     for number, name in enumerate(("builder", "third", "fourth")):
         change(sidecar, sidecar.config.read_text().split("[[source]]\n")[1].split("\n")[0], "#")
@@ -72,19 +72,19 @@ def test_the_id_of_a_source_survives_its_names(sidecar: Sidecar) -> None:
         if number == 0:
             change(sidecar, "[[source]]\n", '[[source]]\nid = "agent"\n')
             change(sidecar, f'id = "agent"\nname = "{name}"', f'name = "{name}"\nid = "agent"')
-        more = numbered(100 * (number + 1), 5)
+        more = number_lines(100 * (number + 1), 5)
         append(sidecar.traces / "a.jsonl", more)
         lines += more
         done = sidecar.ship()
         assert done.returncode == 0
         assert b"source.renamed" in done.stderr
         assert sidecar.lines() == lines
-        assert {row["source"] for row in sidecar.quarantined()} == {name}
-    assert verified(sidecar)
+        assert {row["source"] for row in sidecar.list_quarantined()} == {name}
+    assert verify(sidecar)
 
 
 def test_a_source_with_an_id_of_its_own_delivers_again_and_says_so(sidecar: Sidecar) -> None:
-    lines = shipped(sidecar)
+    lines = ship_lines(sidecar)
     change(sidecar, 'name = "agent"', 'name = "builder"\nid = "builder"')
     done = sidecar.ship()
     assert done.returncode == 0
@@ -96,19 +96,19 @@ def test_a_source_with_an_id_of_its_own_does_not_begin_again_with_what_is_only_h
     sidecar: Sidecar,
 ) -> None:
     """A running daemon leaves links: of a file that is there, and of one that was deleted."""
-    arrived, held = numbered(0, 20), numbered(100, 20)
+    arrived, held = number_lines(0, 20), number_lines(100, 20)
     append(sidecar.traces / "a.jsonl", arrived)
     append(sidecar.traces / "gone.jsonl", held)
     sidecar.start()
     sidecar.arrives(40)
     assert sidecar.stop() == 0
-    append(sidecar.traces / "gone.jsonl", numbered(200, 5))
+    append(sidecar.traces / "gone.jsonl", number_lines(200, 5))
     (sidecar.traces / "gone.jsonl").unlink()
     change(sidecar, 'name = "agent"', 'name = "builder"\nid = "builder"')
     done = sidecar.ship()
     assert done.returncode == 0
     assert b"delivers 1 files again" in done.stderr
-    assert Counter(sidecar.lines()) == Counter(arrived * 2 + held + numbered(200, 5))
+    assert Counter(sidecar.lines()) == Counter(arrived * 2 + held + number_lines(200, 5))
 
 
 def move_folder(traces: Path) -> Path:
@@ -128,41 +128,41 @@ def copy_folder(traces: Path) -> Path:
 def test_a_source_that_was_renamed_and_moved_goes_on_and_says_so(
     sidecar: Sidecar, move: Callable[[Path], Path], is_running: bool
 ) -> None:
-    lines = numbered(0, 20)
+    lines = number_lines(0, 20)
     append(sidecar.traces / "a.jsonl", lines)
     (sidecar.traces / "deep").mkdir()
-    append(sidecar.traces / "deep" / "b.jsonl", numbered(100, 20))
-    append(sidecar.traces / "deep" / "held.jsonl", numbered(200, 20))
-    lines += numbered(100, 20) + numbered(200, 20)
+    append(sidecar.traces / "deep" / "b.jsonl", number_lines(100, 20))
+    append(sidecar.traces / "deep" / "held.jsonl", number_lines(200, 20))
+    lines += number_lines(100, 20) + number_lines(200, 20)
     if is_running:
         sidecar.start()
         sidecar.arrives(60)
         assert sidecar.stop() == 0
-        append(sidecar.traces / "deep" / "held.jsonl", numbered(300, 5))
-        lines += numbered(300, 5)
+        append(sidecar.traces / "deep" / "held.jsonl", number_lines(300, 5))
+        lines += number_lines(300, 5)
     else:
         assert sidecar.ship().returncode == 0
     (sidecar.traces / "deep" / "held.jsonl").unlink()
     moved = move(sidecar.traces)
     change(sidecar, 'name = "agent"', 'name = "builder"')
     change(sidecar, str(sidecar.traces), str(moved))
-    append(moved / "a.jsonl", numbered(400, 5))
-    append(moved / "deep" / "new.jsonl", numbered(500, 5))
+    append(moved / "a.jsonl", number_lines(400, 5))
+    append(moved / "deep" / "new.jsonl", number_lines(500, 5))
     done = sidecar.ship()
     assert done.returncode == 0
     assert b"source.adopted" in done.stderr
     assert b'id = \\"agent\\"' in done.stderr, "the choice is named"
-    assert Counter(sidecar.lines()) == Counter(lines + numbered(400, 5) + numbered(500, 5))
+    assert Counter(sidecar.lines()) == Counter(lines + number_lines(400, 5) + number_lines(500, 5))
     assert notices(sidecar) == ["source.adopted"]
-    assert verified(sidecar)
+    assert verify(sidecar)
     assert b"source.adopted" not in sidecar.ship().stderr, "once"
 
 
 def test_a_source_whose_files_a_new_one_does_not_have_is_left_and_says_so(sidecar: Sidecar) -> None:
     """Files that begin alike, and a file under a used inode number, are not those that are gone."""
-    lines = shipped(sidecar)
+    lines = ship_lines(sidecar)
     moved = move_folder(sidecar.traces)
-    (moved / "a.jsonl").write_bytes(body(lines[:5] + numbered(100, 20)))
+    (moved / "a.jsonl").write_bytes(body(lines[:5] + number_lines(100, 20)))
     change(sidecar, 'name = "agent"', 'name = "builder"')
     change(sidecar, str(sidecar.traces), str(moved))
     done = sidecar.ship()
@@ -170,7 +170,7 @@ def test_a_source_whose_files_a_new_one_does_not_have_is_left_and_says_so(sideca
     assert b"source.left" in done.stderr
     assert b'id = \\"agent\\"' in done.stderr, "the choice is named"
     assert notices(sidecar) == ["source.left"]
-    assert Counter(sidecar.lines()) == Counter(lines + lines[:5] + numbered(100, 20))
+    assert Counter(sidecar.lines()) == Counter(lines + lines[:5] + number_lines(100, 20))
     assert b"source.left" not in sidecar.ship().stderr, "once"
 
 
@@ -180,8 +180,8 @@ def test_the_folder_of_a_source_that_is_gone_goes_on_below_a_source_that_was_the
     other = f'[[source]]\nname = "other"\ninclude = ["{sidecar.folder}/more/**/*.jsonl"]\n'
     sidecar.configure(LAKE.format(lake=sidecar.lake), more=other)
     (sidecar.folder / "more").mkdir()
-    append(sidecar.folder / "more" / "b.jsonl", numbered(50, 5))
-    lines = shipped(sidecar) + numbered(50, 5)
+    append(sidecar.folder / "more" / "b.jsonl", number_lines(50, 5))
+    lines = ship_lines(sidecar) + number_lines(50, 5)
     sidecar.traces.rename(sidecar.folder / "more" / "traces")
     sidecar.config.write_text(
         sidecar.config.read_text().replace(
@@ -190,24 +190,24 @@ def test_the_folder_of_a_source_that_is_gone_goes_on_below_a_source_that_was_the
             "",
         )
     )
-    append(sidecar.folder / "more" / "traces" / "a.jsonl", numbered(100, 5))
+    append(sidecar.folder / "more" / "traces" / "a.jsonl", number_lines(100, 5))
     done = sidecar.ship()
     assert done.returncode == 0, done.stderr
     assert b"source.adopted" in done.stderr
-    assert Counter(sidecar.lines()) == Counter(lines + numbered(100, 5))
+    assert Counter(sidecar.lines()) == Counter(lines + number_lines(100, 5))
 
 
 def test_two_sources_that_become_one_go_on(sidecar: Sidecar) -> None:
     other = f'[[source]]\nname = "other"\ninclude = ["{sidecar.traces}/*.log"]\n'
     sidecar.configure(LAKE.format(lake=sidecar.lake), more=other)
-    lines = shipped(sidecar)
-    append(sidecar.traces / "b.log", numbered(50, 5))
+    lines = ship_lines(sidecar)
+    append(sidecar.traces / "b.log", number_lines(50, 5))
     assert sidecar.ship().returncode == 0
     sidecar.configure(LAKE.format(lake=sidecar.lake))
     change(sidecar, '/**/*.jsonl"]', f'/**/*.jsonl", "{sidecar.traces}/*.log"]')
-    append(sidecar.traces / "b.log", numbered(60, 5))
+    append(sidecar.traces / "b.log", number_lines(60, 5))
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(lines + numbered(50, 5) + numbered(60, 5))
+    assert Counter(sidecar.lines()) == Counter(lines + number_lines(50, 5) + number_lines(60, 5))
 
 
 def test_two_sources_with_one_id_are_rejected(sidecar: Sidecar) -> None:
@@ -221,7 +221,7 @@ def test_two_sources_with_one_id_are_rejected(sidecar: Sidecar) -> None:
 def test_a_renamed_sink_is_rejected_until_the_person_says_where_it_starts(
     sidecar: Sidecar,
 ) -> None:
-    lines = shipped(sidecar)
+    lines = ship_lines(sidecar)
     change(sidecar, 'name = "lake"', 'name = "pond"')
     refused = sidecar.ship()
     assert refused.returncode == 78
@@ -229,14 +229,14 @@ def test_a_renamed_sink_is_rejected_until_the_person_says_where_it_starts(
     assert b'start = "now"' in refused.stderr
     assert sidecar.lines() == lines
     change(sidecar, 'name = "pond"', 'name = "pond"\nstart = "now"')
-    append(sidecar.traces / "a.jsonl", numbered(90, 1))
+    append(sidecar.traces / "a.jsonl", number_lines(90, 1))
     done = sidecar.ship()
     assert done.returncode == 0
     assert b"sink.begins_again" in done.stderr
     assert sidecar.lines() == lines
     change(sidecar, 'name = "pond"\nstart = "now"', 'name = "lake"')
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == lines + numbered(90, 1)
+    assert sidecar.lines() == lines + number_lines(90, 1)
 
 
 def remove_journal(sidecar: Sidecar) -> None:
@@ -255,7 +255,7 @@ def empty_journal(sidecar: Sidecar) -> None:
 def test_a_journal_that_vanished_is_not_taken_for_a_first_start(
     sidecar: Sidecar, harm: Callable[[Sidecar], None]
 ) -> None:
-    lines = shipped(sidecar)
+    lines = ship_lines(sidecar)
     harm(sidecar)
     for _ in range(2):
         refused = sidecar.ship()
@@ -280,7 +280,7 @@ def test_a_journal_that_vanished_is_not_taken_for_a_first_start(
 def test_a_journal_that_vanished_with_what_it_has_delivered_is_announced(
     sidecar: Sidecar, kept: str
 ) -> None:
-    lines = shipped(sidecar)
+    lines = ship_lines(sidecar)
     for path in sidecar.state.iterdir():
         if path.name not in kept.split():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -295,7 +295,7 @@ def test_a_journal_that_vanished_with_what_it_has_delivered_is_announced(
 
 
 def test_an_empty_state_directory_is_a_first_start(sidecar: Sidecar) -> None:
-    lines = shipped(sidecar)
+    lines = ship_lines(sidecar)
     shutil.rmtree(sidecar.state)
     shutil.rmtree(sidecar.lake)
     assert sidecar.ship().returncode == 0
@@ -303,23 +303,23 @@ def test_an_empty_state_directory_is_a_first_start(sidecar: Sidecar) -> None:
 
 
 def test_a_journal_that_is_removed_while_we_run_is_written_again(sidecar: Sidecar) -> None:
-    lines = numbered(0, 20)
+    lines = number_lines(0, 20)
     append(sidecar.traces / "a.jsonl", lines)
     daemon = sidecar.start()
     sidecar.arrives(20)
     remove_journal(sidecar)
     assert daemon.wait(120) == 75
     assert b"has been written again" in sidecar.log.read_bytes()
-    more = numbered(100, 5)
+    more = number_lines(100, 5)
     append(sidecar.traces / "a.jsonl", more)
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == lines + more
     assert notices(sidecar) == []
-    assert verified(sidecar)
+    assert verify(sidecar)
 
 
 def test_a_journal_that_is_replaced_while_we_run_stops_us(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 20))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 20))
     daemon = sidecar.start()
     sidecar.arrives(20)
     other = sidecar.folder / "other.sqlite"
@@ -331,9 +331,9 @@ def test_a_journal_that_is_replaced_while_we_run_stops_us(sidecar: Sidecar) -> N
 
 
 def test_state_and_traces_that_were_copied_go_on_and_say_so(sidecar: Sidecar) -> None:
-    lines = shipped(sidecar)
+    lines = ship_lines(sidecar)
     for number in range(10):
-        more = numbered(1000 + number * 10, 10)
+        more = number_lines(1000 + number * 10, 10)
         append(sidecar.traces / f"s{number}.jsonl", more)
         lines += more
     assert sidecar.ship().returncode == 0
@@ -344,14 +344,14 @@ def test_state_and_traces_that_were_copied_go_on_and_say_so(sidecar: Sidecar) ->
     marker = sidecar.state / "deliveries.json"
     known = json.loads(marker.read_bytes())
     marker.write_text(json.dumps(known | {"machine": "0" * 32, "host": "elsewhere"}))
-    append(sidecar.traces / "s3.jsonl", numbered(5000, 5))
+    append(sidecar.traces / "s3.jsonl", number_lines(5000, 5))
     done = sidecar.ship()
     assert done.returncode == 0
     assert b"comes from another machine (elsewhere)" in done.stderr
-    assert Counter(sidecar.lines()) == Counter(lines + numbered(5000, 5))
+    assert Counter(sidecar.lines()) == Counter(lines + number_lines(5000, 5))
     assert notices(sidecar) == ["state.copied"]
     assert b"another machine" not in sidecar.ship().stderr, "once"
-    assert verified(sidecar)
+    assert verify(sidecar)
 
 
 def in_a_world_with_another_host_name(
@@ -377,11 +377,11 @@ def in_a_world_with_another_host_name(
 def test_a_machine_that_got_another_name_goes_on_and_verifies_what_both_names_delivered(
     sidecar: Sidecar,
 ) -> None:
-    lines = shipped(sidecar)
-    append(sidecar.traces / "a.jsonl", numbered(100, 5))
+    lines = ship_lines(sidecar)
+    append(sidecar.traces / "a.jsonl", number_lines(100, 5))
     done = in_a_world_with_another_host_name(sidecar, "ship", "--once")
     assert done.returncode == 0
-    assert Counter(sidecar.lines()) == Counter(lines + numbered(100, 5))
+    assert Counter(sidecar.lines()) == Counter(lines + number_lines(100, 5))
     for call in (sidecar.call, partial(in_a_world_with_another_host_name, sidecar)):
         proof = json.loads(call("verify", "lake", "--json").stdout)
         assert (proof["problems"], proof["lines"]) == ([], 25)
@@ -393,7 +393,7 @@ def test_a_machine_that_got_another_name_goes_on_and_verifies_what_both_names_de
 
 def test_an_empty_store_is_no_proof_for_a_sink_that_has_delivered(sidecar: Sidecar) -> None:
     assert sidecar.call("verify", "lake").returncode == 0
-    shipped(sidecar)
+    ship_lines(sidecar)
     shutil.rmtree(sidecar.lake)
     answer = sidecar.call("verify", "lake")
     assert answer.returncode == 65
@@ -402,15 +402,15 @@ def test_an_empty_store_is_no_proof_for_a_sink_that_has_delivered(sidecar: Sidec
 
 def test_a_file_that_lost_its_end_delivers_only_what_is_new_and_says_so(sidecar: Sidecar) -> None:
     path = sidecar.traces / "a.jsonl"
-    lines = numbered(0, 500)
+    lines = number_lines(0, 500)
     append(path, lines)
     assert sidecar.ship().returncode == 0
     os.truncate(path, len(body(lines[:400])) + 7)  # a power cut of the agent's disk, in mid-line
     os.truncate(path, len(body(lines[:400])))
-    append(path, numbered(1000, 10))
+    append(path, number_lines(1000, 10))
     done = sidecar.ship()
     assert done.returncode == 0
-    assert Counter(sidecar.lines()) == Counter(lines + numbered(1000, 10))
+    assert Counter(sidecar.lines()) == Counter(lines + number_lines(1000, 10))
     [event] = [
         json.loads(line) for line in done.stderr.splitlines() if b"collect.rewritten" in line
     ]
@@ -418,7 +418,7 @@ def test_a_file_that_lost_its_end_delivers_only_what_is_new_and_says_so(sidecar:
     assert event["read_bytes"] == len(body(lines))
     [source] = json.loads(sidecar.call("status", "--json").stdout)["sources"]
     assert (source["rewritten"], source["lost_bytes"]) == (1, 0)
-    assert verified(sidecar)
+    assert verify(sidecar)
 
 
 def replace(path: Path, lines: list[bytes]) -> None:
@@ -428,7 +428,7 @@ def replace(path: Path, lines: list[bytes]) -> None:
     new.rename(path)
 
 
-def replaced(log: bytes) -> list[tuple[str, str, int]]:
+def list_replacements(log: bytes) -> list[tuple[str, str, int]]:
     """Name, reason and bytes of each file of which the log says that it was rewritten."""
     events = [json.loads(line) for line in log.splitlines() if b"collect.rewritten" in line]
     return sorted((Path(e["path"]).name, e["reason"], e["read_bytes"]) for e in events)
@@ -437,8 +437,8 @@ def replaced(log: bytes) -> list[tuple[str, str, int]]:
 VERSIONS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "changed": lambda lines: [*lines[:5], b'{"line": "new"}', *lines[6:]],
     "dropped": lambda lines: lines[3:],
-    "grown": lambda lines: [*lines, *numbered(900, 2)],
-    "other": lambda lines: [lines[0], *numbered(910, 3)],  # all begin with the same line
+    "grown": lambda lines: [*lines, *number_lines(900, 2)],
+    "other": lambda lines: [lines[0], *number_lines(910, 3)],  # all begin with the same line
     "shorter": lambda lines: lines[:5],
 }
 AGAIN = ["changed", "dropped", "shorter"]
@@ -449,7 +449,7 @@ def test_a_file_that_is_replaced_by_another_version_of_it_is_announced(
     sidecar: Sidecar, is_running: bool
 ) -> None:
     paths = {name: sidecar.traces / f"{name}.jsonl" for name in VERSIONS}
-    before = {name: numbered(100 * i, 10) for i, name in enumerate(VERSIONS)}
+    before = {name: number_lines(100 * i, 10) for i, name in enumerate(VERSIONS)}
     for name, path in paths.items():
         append(path, before[name])
     sidecar.start()
@@ -462,38 +462,38 @@ def test_a_file_that_is_replaced_by_another_version_of_it_is_announced(
         sidecar.start()
     sidecar.arrives(50 + 10 + 7 + 2 + 4 + 5)
     assert sidecar.stop() == 0
-    assert replaced(sidecar.log.read_bytes()) == [
+    assert list_replacements(sidecar.log.read_bytes()) == [
         (f"{name}.jsonl", "replaced", len(body(before[name]))) for name in AGAIN
     ]
     [source] = json.loads(sidecar.call("status", "--json").stdout)["sources"]
     assert source["rewritten"] == len(AGAIN)
     ranges = json.loads(sidecar.call("explain", str(paths["shorter"]), "--json").stdout)["ranges"]
     assert max(each["generation"] for each in ranges) == 1
-    assert verified(sidecar)
+    assert verify(sidecar)
 
 
 def test_an_older_version_of_a_file_whose_link_is_gone_is_announced(sidecar: Sidecar) -> None:
     paths = [sidecar.traces / f"{name}.jsonl" for name in ("older", "other")]
-    lines = numbered(0, 10)
+    lines = number_lines(0, 10)
     for path in paths:
         append(path, lines)
     assert sidecar.ship().returncode == 0  # and lets go of the links
-    replace(paths[0], lines[:3] + numbered(700, 9))
-    replace(paths[1], lines[:1] + numbered(800, 9))
+    replace(paths[0], lines[:3] + number_lines(700, 9))
+    replace(paths[1], lines[:1] + number_lines(800, 9))
     done = sidecar.ship()
     assert done.returncode == 0
-    assert replaced(done.stderr) == [("older.jsonl", "replaced", len(body(lines)))]
+    assert list_replacements(done.stderr) == [("older.jsonl", "replaced", len(body(lines)))]
 
 
 def test_a_file_that_is_rewritten_while_we_run_is_counted_and_sent_from_its_first_change(
     sidecar: Sidecar,
 ) -> None:
     path = sidecar.traces / "a.jsonl"
-    lines = numbered(0, 500)
+    lines = number_lines(0, 500)
     append(path, lines)
     sidecar.start()
     sidecar.arrives(500)
-    eventually(lambda: json.loads(sidecar.get("/status")[1])["sinks"][0]["lag_bytes"] == 0)
+    wait_until(lambda: json.loads(sidecar.get("/status")[1])["sinks"][0]["lag_bytes"] == 0)
     changed = [*lines[:250], lines[250].replace(b"line", b"LINE"), *lines[251:]]
     with path.open("r+b") as file:
         file.write(body(changed))
@@ -501,4 +501,4 @@ def test_a_file_that_is_rewritten_while_we_run_is_counted_and_sent_from_its_firs
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter(lines + changed[250:])
     assert b"collect.rewritten" in sidecar.log.read_bytes()
-    assert verified(sidecar)
+    assert verify(sidecar)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.daemon.sidecar import LAKE, Sidecar, body, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, body, number_lines
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
@@ -43,7 +43,7 @@ def losses(sidecar: Sidecar) -> list[tuple[str, int, str]]:
 def test_the_running_daemon_delivers_an_archive_whose_only_line_has_no_newline(
     archives: Sidecar,
 ) -> None:
-    lines = [*numbered(0, 2), b'{"long": "%s"}' % (b"x" * (3 << 20))]
+    lines = [*number_lines(0, 2), b'{"long": "%s"}' % (b"x" * (3 << 20))]
     archives.start()
     (archives.traces / "a.jsonl.gz").write_bytes(gzip.compress(lines[0]))
     (archives.traces / "b.jsonl.zst").write_bytes(zstandard.compress(lines[1]))
@@ -59,7 +59,7 @@ def test_the_running_daemon_delivers_an_archive_whose_only_line_has_no_newline(
 def test_an_archive_that_is_larger_than_its_content_leaves_nothing_behind(
     archives: Sidecar, suffix: str
 ) -> None:
-    lines = numbered(0, 1)
+    lines = number_lines(0, 1)
     path = archives.traces / f"a.jsonl.{suffix}"
     path.write_bytes(PACK[suffix](body(lines)))
     assert path.stat().st_size > len(body(lines))
@@ -77,7 +77,7 @@ def test_an_archive_that_is_larger_than_its_content_leaves_nothing_behind(
 def test_lines_before_damage_arrive_and_the_loss_is_recorded_in_decompressed_bytes(
     archives: Sidecar, suffix: str, words: tuple[str, ...]
 ) -> None:
-    lines = numbered(0, 5000)
+    lines = number_lines(0, 5000)
     archive = bytearray(PACK[suffix](body(lines)))
     damaged = archive[: len(archive) // 2] + random.Random(3).randbytes(len(archive) // 2)
     (archives.traces / f"half.jsonl.{suffix}").write_bytes(damaged[:-8] + archive[-8:])

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from tests.daemon.sidecar import Sidecar, append
-from tests.daemon.test_crash import killed_at
-from tests.faults.test_half_arrived import ids, losses, said
+from tests.daemon.test_crash import kill_at
+from tests.faults.test_half_arrived import ids, losses, make_messages
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def make_plan_earlier(sidecar: Sidecar) -> None:
 
 def deliver_half(sidecar: Sidecar) -> None:
     """Leave what a kill in the middle of an insert leaves that is not one transaction."""
-    killed_at(sidecar, "planned")
+    kill_at(sidecar, "planned")
     make_plan_earlier(sidecar)
-    killed_at(sidecar, "sent")
+    kill_at(sidecar, "sent")
     make_plan_earlier(sidecar)
     with sqlite3.connect(sidecar.folder / "rows.sqlite") as db:
         half = (
@@ -63,9 +63,9 @@ def rows(sidecar: Sidecar) -> Counter[str]:
 
 
 def test_it_is_repeated_under_its_own_ids_after_the_upgrade(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", said(1, 0))
+    append(sidecar.traces / "a.jsonl", make_messages(1, 0))
     deliver_half(sidecar)
-    append(sidecar.traces / "a.jsonl", said(1, 10))
+    append(sidecar.traces / "a.jsonl", make_messages(1, 10))
     assert sidecar.ship().returncode == 0
-    assert rows(sidecar) == ids(said(1, 0) + said(1, 10))
+    assert rows(sidecar) == ids(make_messages(1, 0) + make_messages(1, 10))
     assert losses(sidecar) == 0

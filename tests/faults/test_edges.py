@@ -13,8 +13,8 @@ import pytest
 import zstandard
 
 from tests.daemon.conftest import sidecar
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
+from tests.servers.processes import wait_until
 
 __all__ = ["sidecar"]
 
@@ -37,15 +37,15 @@ def test_a_file_equal_to_its_predecessor_arrives_although_it_leaves_the_glob_and
     sidecar: Sidecar, name: str
 ) -> None:
     graceful(sidecar, "3s")
-    lines = numbered(0, 2)
+    lines = number_lines(0, 2)
     path = sidecar.traces / "a.jsonl"
     append(path, lines)
     sidecar.start()
     sidecar.arrives(2)
-    eventually(lambda: lags_by(sidecar, 0))
+    wait_until(lambda: lags_by(sidecar, 0))
     path.rename(sidecar.traces / "a.jsonl.2")
     append(path, lines)
-    eventually(lambda: lags_by(sidecar, len(body(lines))))
+    wait_until(lambda: lags_by(sidecar, len(body(lines))))
     path.rename(sidecar.traces / name)
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter(lines * 2)
@@ -53,13 +53,13 @@ def test_a_file_equal_to_its_predecessor_arrives_although_it_leaves_the_glob_and
 
 def test_a_file_that_is_deleted_while_it_may_be_a_copy_arrives(sidecar: Sidecar) -> None:
     graceful(sidecar, "1h")
-    lines = numbered(0, 2)
+    lines = number_lines(0, 2)
     append(sidecar.traces / "a.jsonl", lines)
     sidecar.start()
     sidecar.arrives(2)
-    eventually(lambda: lags_by(sidecar, 0))
+    wait_until(lambda: lags_by(sidecar, 0))
     append(sidecar.traces / "b.jsonl", lines)
-    eventually(lambda: lags_by(sidecar, len(body(lines))))
+    wait_until(lambda: lags_by(sidecar, len(body(lines))))
     (sidecar.traces / "b.jsonl").unlink()
     sidecar.arrives(4)
     assert sidecar.stop() == 0
@@ -71,7 +71,7 @@ def test_what_waits_as_a_possible_copy_is_left_behind_and_lag_when_time_is_short
     sidecar: Sidecar,
 ) -> None:
     graceful(sidecar, "1h", daemon='drain_deadline = "1s"')
-    lines = numbered(0, 2)
+    lines = number_lines(0, 2)
     append(sidecar.traces / "a.jsonl", lines)
     assert sidecar.ship().returncode == 0
     append(sidecar.traces / "b.jsonl", lines)
@@ -88,9 +88,9 @@ def test_what_waits_as_a_possible_copy_is_left_behind_and_lag_when_time_is_short
     assert Counter(sidecar.lines()) == Counter(lines * 2)
 
 
-def rotated_family(folder: Path) -> list[bytes]:
+def write_rotated_family(folder: Path) -> list[bytes]:
     """Write a family as rotation leaves it, in no order; return its lines, oldest first."""
-    oldest, older, old, young, live = (numbered(n * 10, 10) for n in range(5))
+    oldest, older, old, young, live = (number_lines(n * 10, 10) for n in range(5))
     append(folder / "a.jsonl", live)
     (folder / "a.jsonl.2.gz").write_bytes(gzip.compress(body(old)))
     append(folder / "a.jsonl.1", young)
@@ -103,11 +103,11 @@ def rotated_family(folder: Path) -> list[bytes]:
 def test_files_that_were_rotated_before_we_first_looked_arrive_oldest_first_and_once(
     sidecar: Sidecar,
 ) -> None:
-    lines = rotated_family(sidecar.traces)
+    lines = write_rotated_family(sidecar.traces)
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == lines
     # the family moves on: every file is known under its new name
-    more = numbered(100, 10)
+    more = number_lines(100, 10)
     (sidecar.traces / "a.jsonl.10").unlink()
     subprocess.run(["gzip", sidecar.traces / "a.jsonl.1"], check=True)
     (sidecar.traces / "a.jsonl.2.gz").rename(sidecar.traces / "a.jsonl.3.gz")
@@ -129,7 +129,7 @@ def test_an_agent_that_rotates_while_we_start_loses_nothing(sidecar: Sidecar) ->
 
     sidecar.start()
     for number in range(50):
-        more = numbered(number * 100, 100)
+        more = number_lines(number * 100, 100)
         append(path, more)
         rotate(1000 - number)
         lines += more
@@ -142,18 +142,18 @@ def test_an_excluded_family_and_what_is_no_rotated_name_stay_out(sidecar: Sideca
     sidecar.configure(
         LAKE.format(lake=sidecar.lake), 'exclude = ["**/history.jsonl", "**/*.gz", "**/b.jsonl.2"]'
     )
-    taken = numbered(0, 2)
+    taken = number_lines(0, 2)
     append(sidecar.traces / "b.jsonl.1", taken)
     for name in ("history.jsonl", "history.jsonl.1", "b.jsonl.2", "b.jsonl.bak", "notes.txt.1"):
-        append(sidecar.traces / name, numbered(10, 2))
-    (sidecar.traces / "b.jsonl.3.gz").write_bytes(gzip.compress(body(numbered(20, 2))))
+        append(sidecar.traces / name, number_lines(10, 2))
+    (sidecar.traces / "b.jsonl.3.gz").write_bytes(gzip.compress(body(number_lines(20, 2))))
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == taken
 
 
 def test_with_rotated_glob_only_what_matches_is_taken(sidecar: Sidecar) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake), 'rotated = "glob"')
-    lines = rotated_family(sidecar.traces)
+    lines = write_rotated_family(sidecar.traces)
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == lines[-10:]
 
@@ -163,16 +163,16 @@ def test_a_copy_beside_a_file_that_goes_on_is_not_delivered(
     sidecar: Sidecar, command: list[str]
 ) -> None:
     path = sidecar.traces / "a.jsonl"
-    lines = numbered(0, 300)
+    lines = number_lines(0, 300)
     append(path, lines)
     sidecar.start()
     sidecar.arrives(len(lines))
-    eventually(lambda: lags_by(sidecar, 0))
+    wait_until(lambda: lags_by(sidecar, 0))
     target = [] if command[0] == "gzip" else [f"{path}.1"]
     subprocess.run([*command, path, *target], check=True)
-    eventually(lambda: not lags_by(sidecar, 0))
-    eventually(lambda: lags_by(sidecar, 0))
-    more = numbered(1000, 10)
+    wait_until(lambda: not lags_by(sidecar, 0))
+    wait_until(lambda: lags_by(sidecar, 0))
+    more = number_lines(1000, 10)
     append(path, more)
     sidecar.arrives(len(lines + more))
     assert sidecar.stop() == 0
@@ -180,16 +180,16 @@ def test_a_copy_beside_a_file_that_goes_on_is_not_delivered(
     assert Counter(sidecar.lines()) == Counter(lines + more)
     # it is still what goes on where the file ends, should that be truncated after all
     os.truncate(path, 0)
-    append(path, numbered(2000, 10))
+    append(path, number_lines(2000, 10))
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(lines + more + numbered(2000, 10))
+    assert Counter(sidecar.lines()) == Counter(lines + more + number_lines(2000, 10))
 
 
 def test_check_config_status_and_init_name_what_is_left_out(
     sidecar: Sidecar, tmp_path: Path
 ) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake), 'rotated = "glob"\nexclude = ["**/*.bak"]')
-    rotated_family(sidecar.traces)
+    write_rotated_family(sidecar.traces)
     (sidecar.traces / "notes.ndjson").write_bytes(b"{}\n")
     (sidecar.traces / "a.jsonl.bak").write_bytes(b"{}\n")
     assert sidecar.ship().returncode == 0
@@ -218,7 +218,7 @@ def test_check_config_status_and_init_name_what_is_left_out(
 
 def test_a_sink_that_starts_now_skips_what_waited_as_a_possible_copy(sidecar: Sidecar) -> None:
     graceful(sidecar, "2s")
-    lines = numbered(0, 5)
+    lines = number_lines(0, 5)
     append(sidecar.traces / "a.jsonl", lines)
     assert sidecar.ship().returncode == 0
     append(sidecar.traces / "b.jsonl", lines)  # it waits: it may be a copy of the other
@@ -227,7 +227,7 @@ def test_a_sink_that_starts_now_skips_what_waited_as_a_possible_copy(sidecar: Si
     sidecar.config.write_text(config + late + 'start = "now"\n')
     sidecar.start()
     sidecar.arrives(10)
-    more = numbered(100, 3)
+    more = number_lines(100, 3)
     append(sidecar.traces / "b.jsonl", more)
     sidecar.arrives(13)
     assert sidecar.stop() == 0
@@ -238,13 +238,13 @@ def test_a_sink_that_starts_now_skips_what_waited_as_a_possible_copy(sidecar: Si
 
 def test_a_drain_that_ends_before_copy_grace_says_so(sidecar: Sidecar) -> None:
     graceful(sidecar, "1h", daemon='drain_deadline = "1s"')
-    lines = numbered(0, 2)
+    lines = number_lines(0, 2)
     append(sidecar.traces / "a.jsonl", lines)
     sidecar.start()
     sidecar.arrives(2)
-    eventually(lambda: lags_by(sidecar, 0))
+    wait_until(lambda: lags_by(sidecar, 0))
     append(sidecar.traces / "b.jsonl", lines)
-    eventually(lambda: lags_by(sidecar, len(body(lines))))
+    wait_until(lambda: lags_by(sidecar, len(body(lines))))
     assert sidecar.stop() == 75
     [event] = [each for each in sidecar.events() if each.get("event") == "drain.incomplete"]
     assert "1 file still had to rest for copy_grace" in str(event["problem"])
@@ -255,7 +255,7 @@ def test_an_unfinished_copy_that_is_first_met_with_its_original_arrives_once(
     sidecar: Sidecar,
 ) -> None:
     graceful(sidecar, "2s")
-    lines = numbered(0, 40)
+    lines = number_lines(0, 40)
     append(sidecar.traces / "a.jsonl", lines)
     copy = sidecar.traces / "a.jsonl.1"
     with copy.open("wb") as file:
@@ -263,10 +263,10 @@ def test_an_unfinished_copy_that_is_first_met_with_its_original_arrives_once(
         file.flush()
         sidecar.start()
         sidecar.wait_for_event("sink.connected")
-        eventually(lambda: lags_by(sidecar, 700))
+        wait_until(lambda: lags_by(sidecar, 700))
         file.write(body(lines)[700:])
     sidecar.arrives(40)
-    eventually(lambda: lags_by(sidecar, 0))
+    wait_until(lambda: lags_by(sidecar, 0))
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter(lines)
 
@@ -290,7 +290,7 @@ def test_a_copy_that_is_finished_after_a_kill_arrives_once(
 ) -> None:
     graceful(sidecar, "2s")
     path, copy = sidecar.traces / "a.jsonl", sidecar.traces / "a.jsonl.1"
-    lines = numbered(0, 40)
+    lines = number_lines(0, 40)
     append(path, lines)
     if begun == "before us":
         copy.write_bytes(body(lines)[:700])
@@ -299,18 +299,18 @@ def test_a_copy_that_is_finished_after_a_kill_arrives_once(
     if begun == "while we run":
         copy.write_bytes(body(lines)[:700])
     if begun != "while we are down":
-        eventually(lambda: lags_by(sidecar, 700))
+        wait_until(lambda: lags_by(sidecar, 700))
     sidecar.kill()
-    append(path, numbered(40, 5))
+    append(path, number_lines(40, 5))
     copy.write_bytes(path.read_bytes())
     if directive == "copytruncate":
         os.truncate(path, 0)
-    append(path, numbered(100, 5))
+    append(path, number_lines(100, 5))
     sidecar.start()
     sidecar.arrives(50)
-    eventually(lambda: lags_by(sidecar, 0))
+    wait_until(lambda: lags_by(sidecar, 0))
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter([*numbered(0, 45), *numbered(100, 5)])
+    assert Counter(sidecar.lines()) == Counter([*number_lines(0, 45), *number_lines(100, 5)])
     status = json.loads(sidecar.call("status", "--json").stdout)
     assert status["sources"][0]["lost_bytes"] == 0
 
@@ -318,12 +318,12 @@ def test_a_copy_that_is_finished_after_a_kill_arrives_once(
 def test_a_rotated_file_that_was_there_first_arrives_also_after_a_kill(sidecar: Sidecar) -> None:
     """It equals the file that is written now, and is no copy: both were there when we looked."""
     graceful(sidecar, "2s")
-    lines = numbered(0, 5)
+    lines = number_lines(0, 5)
     for name in ("a.jsonl", "a.jsonl.1"):
         append(sidecar.traces / name, lines)
     sidecar.start()
     sidecar.arrives(5)
-    eventually(lambda: lags_by(sidecar, len(body(lines))))
+    wait_until(lambda: lags_by(sidecar, len(body(lines))))
     sidecar.kill()
     sidecar.start()
     sidecar.arrives(10)

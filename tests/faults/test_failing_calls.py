@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
 from tests.faults.failing_calls import FailingCalls, build_library
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 
 PASSING = [
     pytest.param(errno.EDQUOT, id="EDQUOT"),
@@ -64,7 +64,7 @@ def test_no_call_that_fails_while_running_loses_or_repeats_a_line(
         (sidecar.lake, "fsync"),
     ]
     for step, (path, call) in enumerate(strikes):
-        lines = numbered(len(written), 5)
+        lines = number_lines(len(written), 5)
         written += lines
         before = calls.begin(number, path, call)
         append(sidecar.traces / f"{step}.jsonl", lines)
@@ -73,10 +73,10 @@ def test_no_call_that_fails_while_running_loses_or_repeats_a_line(
         sidecar.arrives(len(written))
         assert not sidecar.has_ended(), call
     held = sidecar.state / "held"
-    eventually(lambda: len([each for each in held.iterdir() if each.is_file()]) == len(strikes))
+    wait_until(lambda: len([each for each in held.iterdir() if each.is_file()]) == len(strikes))
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter(written)
-    assert sidecar.quarantined() == []
+    assert sidecar.list_quarantined() == []
     (source,) = json.loads(sidecar.call("status", "--json").stdout)["sources"]
     assert (source["lost_bytes"], source["lost_files_uncounted"]) == (0, 0)
 
@@ -95,7 +95,7 @@ def test_no_call_that_fails_while_running_loses_or_repeats_a_line(
 def test_a_state_directory_that_fails_at_the_start_is_waited_for(
     number: int, call: str, place: str, sidecar: Sidecar, calls: FailingCalls
 ) -> None:
-    lines = numbered(0, 10)
+    lines = number_lines(0, 10)
     append(sidecar.traces / "a.jsonl", lines)
     before = calls.begin(number, sidecar.state / place, call)
     sidecar.start(**calls.environment)
@@ -114,11 +114,11 @@ def test_a_journal_that_fails_at_the_end_is_no_bug_and_no_mistake_of_a_person(
     number: int, call: str, sidecar: Sidecar, calls: FailingCalls
 ) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "2s"')
-    lines = numbered(0, 10)
+    lines = number_lines(0, 10)
     append(sidecar.traces / "a.jsonl", lines)
     sidecar.start(**calls.environment)
     sidecar.arrives(len(lines))
-    lines += numbered(10, 10)
+    lines += number_lines(10, 10)
     before = calls.begin(number, sidecar.state / "journal.sqlite", call)
     append(sidecar.traces / "b.jsonl", lines[10:])
     calls.wait_for_more(before)
@@ -133,13 +133,13 @@ def test_ship_once_that_never_gets_the_journal_says_75(
     number: int, sidecar: Sidecar, calls: FailingCalls
 ) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "1s"')
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     calls.begin(number, sidecar.state / "journal.sqlite", "write")
     done = sidecar.call("ship", "--once", "--json", stdin=b"", **calls.environment)
     assert (done.returncode, json.loads(done.stdout)["reason"]) == (75, "unavailable")
     calls.end()
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 10))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 10))
 
 
 @pytest.mark.parametrize("number", [*PASSING, errno.EACCES])
@@ -150,7 +150,7 @@ def test_held_data_that_cannot_be_seen_at_the_start_is_not_given_up(
     number: int, call: str, event: str, sidecar: Sidecar, calls: FailingCalls
 ) -> None:
     sidecar.configure(DEAD, daemon='drain_deadline = "300ms"')
-    lines = numbered(0, 10)
+    lines = number_lines(0, 10)
     append(sidecar.traces / "a.jsonl", lines)
     sidecar.ship()
     (sidecar.traces / "a.jsonl").unlink()
@@ -185,7 +185,7 @@ def test_a_sink_that_starts_now_skips_what_could_not_be_read_at_its_start(
         LAKE.format(lake=sidecar.lake) + 'start = "now"\n', daemon='drain_deadline = "1s"'
     )
     trace = sidecar.traces / "a.jsonl"
-    append(trace, numbered(0, 10))
+    append(trace, number_lines(0, 10))
     with trace.open("ab") as file:
         file.write(b'{"n": 10, ')
     before = calls.begin(number, trace, call)
@@ -194,14 +194,14 @@ def test_a_sink_that_starts_now_skips_what_could_not_be_read_at_its_start(
     sidecar.wait_for_event("service.ready")
     with trace.open("ab") as file:
         file.write(b'"text": "line 10"}\n')
-    append(trace, numbered(11, 5))
+    append(trace, number_lines(11, 5))
     assert sidecar.stop() in (0, 75)
     calls.end()
     sidecar.start()  # what was there at the first start is known after a restart
     sidecar.arrives(6)
-    append(trace, numbered(16, 2))
+    append(trace, number_lines(16, 2))
     sidecar.arrives(8)
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(10, 8))
-    assert sidecar.quarantined() == []
+    assert Counter(sidecar.lines()) == Counter(number_lines(10, 8))
+    assert sidecar.list_quarantined() == []
     assert sidecar.call("verify", "lake").returncode == 0

@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
+from tests.servers.processes import wait_until
 from tests.warm import warm
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.holding.arrivals import Arrivals
@@ -49,11 +49,11 @@ def warnings(stderr: bytes) -> list[str]:
 def leave_deleted_file(sidecar: Sidecar, name: str = "a.jsonl") -> None:
     """Leave a file undelivered and deleted: its link is the only copy."""
     sidecar.lake.write_bytes(b"")  # a file where the folder should be: the sink is down
-    append(sidecar.traces / name, numbered(0, 100))
+    append(sidecar.traces / name, number_lines(0, 100))
     sidecar.start()
-    eventually(lambda: links(sidecar))
+    wait_until(lambda: links(sidecar))
     (sidecar.traces / name).unlink()
-    eventually(lambda: b'"files":0' in sidecar.get("/status")[1].replace(b" ", b""))
+    wait_until(lambda: b'"files":0' in sidecar.get("/status")[1].replace(b" ", b""))
     sidecar.kill()
     sidecar.lake.unlink()
 
@@ -84,7 +84,7 @@ def test_a_held_file_that_the_journal_does_not_know_is_delivered(
     leave_deleted_file(sidecar)
     harm(sidecar)
     done = sidecar.ship()
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 100))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 100))
     assert (done.returncode, warnings(done.stderr)) == (0, [announced])
     assert links(sidecar) == []
 
@@ -92,30 +92,30 @@ def test_a_held_file_that_the_journal_does_not_know_is_delivered(
 def test_a_held_file_goes_on_where_its_sink_was_when_its_source_is_renamed(
     sidecar: Sidecar,
 ) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 100))
     sidecar.start()
     sidecar.arrives(100)
     assert sidecar.stop() == 0
-    append(sidecar.traces / "a.jsonl", numbered(100, 50))
+    append(sidecar.traces / "a.jsonl", number_lines(100, 50))
     (sidecar.traces / "a.jsonl").unlink()
     rename_source(sidecar)
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 150))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 150))
 
 
 def test_a_link_whose_file_is_still_there_is_no_second_segment(sidecar: Sidecar) -> None:
     sidecar.lake.write_bytes(b"")
-    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 100))
     (sidecar.traces / "sub").mkdir()
-    append(sidecar.traces / "b.jsonl", numbered(100, 100))
+    append(sidecar.traces / "b.jsonl", number_lines(100, 100))
     sidecar.start()
-    eventually(lambda: len(links(sidecar)) == 2)
+    wait_until(lambda: len(links(sidecar)) == 2)
     sidecar.kill()
     (sidecar.traces / "b.jsonl").rename(sidecar.traces / "sub" / "c.jsonl")
     move_journal(sidecar)
     sidecar.lake.unlink()
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 200))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 200))
 
 
 def test_a_held_file_of_no_source_is_set_aside_and_delivered_once_there_is_one(
@@ -132,14 +132,14 @@ def test_a_held_file_of_no_source_is_set_aside_and_delivered_once_there_is_one(
     done = sidecar.ship()
     assert (done.returncode, warnings(done.stderr), sidecar.lines()) == (0, ["set_aside"], [])
     [kept] = (sidecar.state / "held" / "unknown").iterdir()
-    assert kept.read_bytes() == body(numbered(0, 100))
+    assert kept.read_bytes() == body(number_lines(0, 100))
     status = sidecar.call("status")
     assert b"held/unknown" in status.stdout.replace(b"\n", b"")
     held = msgspec.json.decode(sidecar.call("status", "--json").stdout)["held"]
     assert (held["set_aside_files"], held["set_aside_bytes"]) == (1, kept.stat().st_size)
     sidecar.config.write_text(before)
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 100))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 100))
 
 
 @pytest.fixture
@@ -176,12 +176,12 @@ def test_a_file_whose_record_could_not_be_written_is_delivered_after_the_next_st
     sidecar.configure(LAKE.format(lake=sidecar.lake), source=f'hold_directory = "{hold}"')
     sidecar.config.write_text(sidecar.config.read_text().replace(str(sidecar.state), str(state)))
     warm(state)
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.arrives(10)
     fill(small / "filler")
-    append(sidecar.traces / "b.jsonl", numbered(10, 10))
-    eventually(lambda: len(list(hold.glob("segment-*"))) == 2)
+    append(sidecar.traces / "b.jsonl", number_lines(10, 10))
+    wait_until(lambda: len(list(hold.glob("segment-*"))) == 2)
     sidecar.wait_for_event("collect.scan_failed")
     (sidecar.traces / "b.jsonl").unlink()
     assert sidecar.daemon is not None
@@ -191,7 +191,7 @@ def test_a_file_whose_record_could_not_be_written_is_delivered_after_the_next_st
     sidecar.kill()
     (small / "filler").unlink()
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 20))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 20))
 
 
 def test_a_link_that_failed_for_want_of_an_inode_is_made_when_there_is_room(
@@ -205,25 +205,25 @@ def test_a_link_that_failed_for_want_of_an_inode_is_made_when_there_is_room(
         sidecar.config.read_text().replace(f"{sidecar.traces}/", f"{traces}/")
     )
     sidecar.start()
-    append(traces / "a.jsonl", numbered(0, 10))
-    eventually(lambda: len(list(hold.glob("segment-*"))) == 1)
+    append(traces / "a.jsonl", number_lines(0, 10))
+    wait_until(lambda: len(list(hold.glob("segment-*"))) == 1)
     fillers = [small / f"filler{n}" for n in range(os.statvfs(small).f_ffree - 1)]
     for filler in fillers:
         filler.touch()
-    append(traces / "b.jsonl", numbered(10, 10))
-    eventually(lambda: link_warnings(sidecar))
+    append(traces / "b.jsonl", number_lines(10, 10))
+    wait_until(lambda: link_warnings(sidecar))
     for filler in fillers:
         filler.unlink()
-    eventually(lambda: len(list(hold.glob("segment-*"))) == 2)
-    append(traces / "c.jsonl", numbered(20, 10))
-    eventually(lambda: len(list(hold.glob("segment-*"))) == 3)
+    wait_until(lambda: len(list(hold.glob("segment-*"))) == 2)
+    append(traces / "c.jsonl", number_lines(20, 10))
+    wait_until(lambda: len(list(hold.glob("segment-*"))) == 3)
     assert len(link_warnings(sidecar)) <= 2  # that it fails, and that it works again
     for name in "abc":
         (traces / f"{name}.jsonl").unlink()
     sidecar.kill()
     sidecar.lake.unlink()
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 30))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 30))
 
 
 def link_warnings(sidecar: Sidecar) -> list[object]:
@@ -237,24 +237,24 @@ def test_what_is_moved_or_deleted_while_the_daemon_is_stopped_arrives(
     elsewhere = sidecar.folder / "elsewhere"
     elsewhere.mkdir()
     for name, first in (("moved", 0), ("deleted", 100)):
-        append(sidecar.traces / f"{name}.jsonl", numbered(first, 100))
+        append(sidecar.traces / f"{name}.jsonl", number_lines(first, 100))
     sidecar.start()
     sidecar.arrives(200)
-    eventually(lambda: committed_bytes(sidecar) == len(body(numbered(0, 200))))
+    wait_until(lambda: sum_committed_bytes(sidecar) == len(body(number_lines(0, 200))))
     sidecar.stop(number)
-    append(sidecar.traces / "moved.jsonl", numbered(200, 200))
+    append(sidecar.traces / "moved.jsonl", number_lines(200, 200))
     (sidecar.traces / "moved.jsonl").rename(elsewhere / "moved.txt")
-    append(sidecar.traces / "deleted.jsonl", numbered(400, 200))
+    append(sidecar.traces / "deleted.jsonl", number_lines(400, 200))
     (sidecar.traces / "deleted.jsonl").unlink()
     sidecar.start()
     sidecar.arrives(600)
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 600))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 600))
     # a deleted file gives its space back as soon as it has arrived
-    eventually(lambda: len(links(sidecar)) == 1)
+    wait_until(lambda: len(links(sidecar)) == 1)
     assert sidecar.stop() == 0
 
 
-def committed_bytes(sidecar: Sidecar) -> int:
+def sum_committed_bytes(sidecar: Sidecar) -> int:
     with sqlite3.connect(sidecar.state / JOURNAL[0]) as db:
         (total,) = db.execute("SELECT coalesce(sum(offset), 0) FROM offset").fetchone()
     return int(total)
@@ -262,17 +262,17 @@ def committed_bytes(sidecar: Sidecar) -> int:
 
 def test_behind_keeps_no_link_of_what_has_arrived(sidecar: Sidecar) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake), source='protect = "behind"')
-    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 100))
     sidecar.start()
     sidecar.arrives(100)
-    eventually(lambda: links(sidecar) == [])
+    wait_until(lambda: links(sidecar) == [])
     assert (sidecar.stop(), links(sidecar)) == (0, [])
 
 
 def test_never_makes_no_link(sidecar: Sidecar) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake), source='protect = "never"')
     sidecar.lake.write_bytes(b"")
-    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 100))
     sidecar.start()
     sidecar.wait_for_event("service.ready")
     assert (sidecar.has_ended(), links(sidecar)) == (False, [])
@@ -284,7 +284,7 @@ def test_a_stop_leaves_links_within_the_limit_and_ship_once_releases_them(
     sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='held_limit = "7kB"')
     yesterday = os.stat(sidecar.folder).st_mtime - 25 * 3600
     for number in range(4):
-        append(sidecar.traces / f"{number}.jsonl", numbered(100 * number, 100))
+        append(sidecar.traces / f"{number}.jsonl", number_lines(100 * number, 100))
         os.utime(sidecar.traces / f"{number}.jsonl", (yesterday, yesterday + 3600 * (number + 1)))
     sidecar.start()
     sidecar.arrives(400)
@@ -305,7 +305,7 @@ def leave_arrivals(sidecar: Sidecar, folder: Path, count: int) -> None:
     arrivals = Arrivals(SourceGlobs([agent]), [agent], str(sidecar.state / "held"))
     for number in range(count):
         path = folder / f"{number}.jsonl"
-        append(path, numbered(number, 1))
+        append(path, number_lines(number, 1))
         arrivals.note_created(str(path))
         path.unlink()
     (folder / "empty.jsonl").touch()
@@ -317,7 +317,7 @@ def leave_arrivals(sidecar: Sidecar, folder: Path, count: int) -> None:
 def test_one_ship_delivers_and_releases_what_a_kill_left_unlooked_at(
     sidecar: Sidecar, kind: str
 ) -> None:
-    append(sidecar.traces / "first.jsonl", numbered(100, 1))
+    append(sidecar.traces / "first.jsonl", number_lines(100, 1))
     assert sidecar.ship().returncode == 0
     long = f"{'d' * 150}/{'e' * 100}" if kind == "long" else "."
     leave_arrivals(sidecar, sidecar.traces / long, 20)
@@ -325,7 +325,7 @@ def test_one_ship_delivers_and_releases_what_a_kill_left_unlooked_at(
     if kind == "renamed":
         rename_source(sidecar)
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 20) + numbered(100, 1))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 20) + number_lines(100, 1))
     assert [path for path in sidecar.state.glob("held/*") if path.is_file()] == []
 
 
@@ -333,10 +333,10 @@ def test_one_ship_delivers_and_releases_what_a_kill_left_unlooked_at(
 def test_what_counted_as_lost_while_its_link_was_not_there_arrives_and_is_no_loss(
     sidecar: Sidecar, others: bool
 ) -> None:
-    lines = numbered(0, 10)
+    lines = number_lines(0, 10)
     append(sidecar.traces / "a.jsonl", lines[:5])
     if others:
-        append(sidecar.traces / "b.jsonl", numbered(100, 1))
+        append(sidecar.traces / "b.jsonl", number_lines(100, 1))
     sidecar.start()
     sidecar.arrives(5 + others)
     assert sidecar.stop() == 0
@@ -362,7 +362,7 @@ def test_sealed_lines_that_the_journal_does_not_know_are_set_aside(sidecar: Side
     key = pyrage.x25519.Identity.generate().to_public()
     sealing = f'[quarantine]\nseal_to = "{key}"'
     sidecar.configure(LAKE.format(lake=sidecar.lake), more=sealing)
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), b"broken"])
+    append(sidecar.traces / "a.jsonl", [*number_lines(0, 3), b"broken"])
     assert sidecar.ship().returncode == 0
     [sealed] = sidecar.state.glob("quarantine/*.age")
     (sidecar.traces / "a.jsonl").unlink()

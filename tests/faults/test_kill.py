@@ -17,8 +17,8 @@ import pytest
 
 from tests.faults.campaign import POINTS, Campaign
 from tests.faults.destinations import BATCH, lines_of
-from tests.faults.material import REAL_LINES, invalid_lines, mixed, valid_lines
-from tests.faults.oracle import differences, expect, once_per_key
+from tests.faults.material import REAL_LINES, invalid_lines, mix, valid_lines
+from tests.faults.oracle import count_by_key, differences, expect
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore, object_store
 
@@ -54,7 +54,7 @@ def lake_objects(lake: Path) -> list[bytes]:
     return [path.read_bytes() for path in lake.glob("raw/v1/**/*.jsonl.gz")]
 
 
-def interpreted(lake: Path) -> Counter[str]:
+def count_interpreted(lake: Path) -> Counter[str]:
     """Count the lines of an event lake by their digest: the first event of each line has the line,
     but for the records of OTLP, which have their own.
     """
@@ -114,7 +114,7 @@ def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer)
     and what arrived.
     """
     seed = size.kills
-    lines = mixed(valid_lines(size.valid, seed), invalid_lines(size.rejected), seed)
+    lines = mix(valid_lines(size.valid, seed), invalid_lines(size.rejected), seed)
     expected = expect(lines)
     moments = [*POINTS * size.rounds_of_points, *[""] * size.random_kills]
     random.Random(seed).shuffle(moments)
@@ -128,8 +128,8 @@ def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer)
         campaign.finish_writing()
         campaign.drain()
         campaign.ship_once()
-        quarantined = campaign.quarantined()
-    http, changed = once_per_key(
+        quarantined = campaign.count_quarantined()
+    http, changed = count_by_key(
         (request.key, request.plain) for request in receiver.requests() if request.kept
     )
     return [
@@ -141,7 +141,7 @@ def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer)
                 content for name, content in store.objects().items() if name.endswith(".jsonl.gz")
             ),
         ),
-        *differences("events", digests(expected.delivered), interpreted(folder / "events")),
+        *differences("events", digests(expected.delivered), count_interpreted(folder / "events")),
         *differences("http", expected.delivered, http),
         *differences("quarantine", expected.rejected, quarantined),
         *changed,

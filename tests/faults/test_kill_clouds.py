@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.campaign import POINTS, Campaign
 from tests.faults.destinations import BATCH, lines_of
-from tests.faults.material import invalid_lines, mixed, valid_lines
+from tests.faults.material import invalid_lines, mix, valid_lines
 from tests.faults.oracle import differences, expect
 from tests.servers import google_storage as google_server
 from tests.servers.azurite import Azurite, azurite, azurite_process, key_of
@@ -36,7 +36,7 @@ def sinks(google: GoogleStorage, azure: Azurite) -> str:
 
 def run(folder: Path, kills: int, google: GoogleStorage, azure: Azurite) -> list[str]:
     """Kill so often, drain, and return the differences between what was written and arrived."""
-    lines = mixed(valid_lines(kills * 120, kills), invalid_lines(kills * 2), kills)
+    lines = mix(valid_lines(kills * 120, kills), invalid_lines(kills * 2), kills)
     expected = expect(lines)
     rng = random.Random(kills)
     with Campaign(folder, lines, sinks(google, azure), kills) as campaign:

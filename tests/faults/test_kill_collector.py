@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import Campaign
-from tests.faults.material import REAL_LINES, invalid_lines, mixed, valid_lines
+from tests.faults.material import REAL_LINES, invalid_lines, mix, valid_lines
 from tests.faults.oracle import differences, expect
 from tests.servers.collecting import Collector, attributes, body
 from tests.servers.stores import SECRET
@@ -51,7 +51,7 @@ def sinks(collector: Collector) -> str:
     return "".join(f"[[sink]]\n{block}{batch}" for block in blocks)
 
 
-def arrived(collector: Collector) -> tuple[Counter[bytes], Counter[bytes], set[str]]:
+def count_arrived(collector: Collector) -> tuple[Counter[bytes], Counter[bytes], set[str]]:
     """Count the lines that Splunk and Loki have, and list the lines that OTLP has an event for, by
     their digests.
     """
@@ -71,7 +71,7 @@ def run(folder: Path, collector: Collector, valid: int, rounds: int) -> list[str
     """Kill five times so many rounds, drain, and return what is missing, and what is there that
     nobody wrote.
     """
-    lines = mixed(valid_lines(valid, rounds), invalid_lines(20), rounds)
+    lines = mix(valid_lines(valid, rounds), invalid_lines(20), rounds)
     expected = expect(lines)
     moments = [*POINTS * rounds]
     random.Random(rounds).shuffle(moments)
@@ -85,8 +85,8 @@ def run(folder: Path, collector: Collector, valid: int, rounds: int) -> list[str
         campaign.finish_writing()
         campaign.drain()
         campaign.ship_once()
-        quarantined = campaign.quarantined()
-    splunk, loki, otlp = arrived(collector)
+        quarantined = campaign.count_quarantined()
+    splunk, loki, otlp = count_arrived(collector)
     found = differences("quarantine", expected.rejected, quarantined)
     for name, lines_there in (("splunk", splunk), ("loki", loki)):
         found += differences(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import Campaign
-from tests.faults.material import REAL_LINES, invalid_lines, mixed, valid_lines
+from tests.faults.material import REAL_LINES, invalid_lines, mix, valid_lines
 from tests.faults.oracle import differences, expect
 from tests.servers.rsyslog import LogServer
 
@@ -48,7 +48,7 @@ def run(folder: Path, servers: tuple[LogServer, LogServer], valid: int, rounds: 
     """Kill so many times five times, drain, and return what is missing, and what is there that
     nobody wrote.
     """
-    lines = mixed(valid_lines(valid, rounds), invalid_lines(20), rounds)
+    lines = mix(valid_lines(valid, rounds), invalid_lines(20), rounds)
     expected = expect(lines)
     moments = [*POINTS * rounds]
     random.Random(rounds).shuffle(moments)
@@ -62,10 +62,10 @@ def run(folder: Path, servers: tuple[LogServer, LogServer], valid: int, rounds: 
         campaign.finish_writing()
         campaign.drain()
         campaign.ship_once()
-        quarantined = campaign.quarantined()
+        quarantined = campaign.count_quarantined()
     found = differences("quarantine", expected.rejected, quarantined)
     for name, server in zip(("syslog", "relp"), servers, strict=True):
-        arrived = Counter(one.record for one in server.understood())
+        arrived = Counter(one.record for one in server.read_understood())
         found += differences(
             name,
             expected.delivered,

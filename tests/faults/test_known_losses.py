@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
 from tests.faults.test_mounts import states
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.options import SourceOptions
@@ -35,7 +35,7 @@ def source(sidecar: Sidecar) -> dict[str, int]:
     return found
 
 
-def explained(sidecar: Sidecar, path: Path) -> list[tuple[str, str]]:
+def explain(sidecar: Sidecar, path: Path) -> list[tuple[str, str]]:
     """State and reason of each range of a file."""
     document = json.loads(sidecar.call("explain", str(path), "--json").stdout)
     return [
@@ -45,7 +45,7 @@ def explained(sidecar: Sidecar, path: Path) -> list[tuple[str, str]]:
     ]
 
 
-def reported(sidecar: Sidecar) -> list[tuple[object, ...]]:
+def list_reported_losses(sidecar: Sidecar) -> list[tuple[object, ...]]:
     """Sink, reason, path and bytes of each loss in the log."""
     return [
         tuple(event.get(key) for key in ("sink", "reason", "path", "bytes"))
@@ -67,19 +67,19 @@ def test_a_file_that_is_renamed_out_of_the_glob_at_once_is_read_under_its_new_na
     sidecar.wait_for_event("sink.connected")
     for number in range(5):
         path = sidecar.traces / f"{number}.jsonl"
-        append(path, numbered(10 * number, 10))
+        append(path, number_lines(10 * number, 10))
         path.rename(aside / f"{number}.done")
     sidecar.arrives(50)
     assert sidecar.stop() == 0
-    assert sorted(sidecar.lines()) == sorted(numbered(0, 50))
+    assert sorted(sidecar.lines()) == sorted(number_lines(0, 50))
 
 
 @pytest.mark.parametrize("way", ["root", "folder", "deleted"])
 def test_a_file_that_leaves_at_once_arrives_or_is_a_loss(sidecar: Sidecar, way: str) -> None:
     outside = sidecar.folder / "outside"
     outside.mkdir()
-    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
-    lines = {number: numbered(10 * number, 10) for number in range(1, 31)}
+    append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
+    lines = {number: number_lines(10 * number, 10) for number in range(1, 31)}
     for number in lines:
         (sidecar.traces / f"session-{number}").mkdir()
     sidecar.start()
@@ -98,17 +98,17 @@ def test_a_file_that_leaves_at_once_arrives_or_is_a_loss(sidecar: Sidecar, way: 
 
     def is_accounted_for() -> bool:
         files = len(set(sidecar.lines())) // 10
-        return files + len(reported(sidecar)) == len(lines)
+        return files + len(list_reported_losses(sidecar)) == len(lines)
 
-    eventually(is_accounted_for, 120)
+    wait_until(is_accounted_for, 120)
     assert sidecar.stop() == 0
     assert max(Counter(sidecar.lines()).values()) == 1
     lost = source(sidecar)["lost_files_uncounted"]
-    assert lost == len(reported(sidecar))
+    assert lost == len(list_reported_losses(sidecar))
     assert lost < len(lines) // 2, "what stays for 5 milliseconds and more is mostly kept"
 
 
-def opened(sidecar: Sidecar, folder: Path) -> int:
+def count_open_files(sidecar: Sidecar, folder: Path) -> int:
     """How many files of a folder the daemon has open; it lets only root see that."""
     if os.geteuid() != 0:
         pytest.skip("only root can see what the daemon has open")
@@ -125,27 +125,27 @@ def test_each_file_of_a_directory_that_comes_with_files_and_goes_arrives_or_is_a
     sidecar: Sidecar, way: str
 ) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake), 'protect = "never"')
-    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
     prepared, folder = sidecar.folder / "prepared", sidecar.traces / "in"
     prepared.mkdir()
     for number in range(1, 301):
-        append(prepared / f"{number}.jsonl", numbered(number, 1))
+        append(prepared / f"{number}.jsonl", number_lines(number, 1))
     (prepared / "empty.jsonl").touch()
     sidecar.start()
     sidecar.arrives(1)
     prepared.rename(folder)
-    eventually(lambda: opened(sidecar, folder) > 0)
+    wait_until(lambda: count_open_files(sidecar, folder) > 0)
     if way == "removed":
         shutil.rmtree(folder)
     else:
         folder.rename(sidecar.folder / "out")
-    eventually(lambda: len(sidecar.lines()) + lost_files(sidecar) == 301, 120)
+    wait_until(lambda: len(sidecar.lines()) + count_lost_files(sidecar) == 301, 120)
     assert sidecar.stop() == 0
     assert max(Counter(sidecar.lines()).values()) == 1
     assert len(sidecar.lines()) + source(sidecar)["lost_files_uncounted"] == 301
 
 
-def lost_files(sidecar: Sidecar) -> int:
+def count_lost_files(sidecar: Sidecar) -> int:
     """How many files of unknown size are counted as lost."""
     page = sidecar.get("/metrics")[1].decode().splitlines()
     return sum(
@@ -176,12 +176,12 @@ def test_more_files_than_are_remembered_are_one_loss_of_their_directory(tmp_path
 def test_a_file_that_is_gone_before_anything_could_keep_it_is_a_loss(
     sidecar: Sidecar, reason: str
 ) -> None:
-    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
     sidecar.start()
     sidecar.arrives(1)
     sidecar.pause()
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(10, 10))
+    append(path, number_lines(10, 10))
     (sidecar.traces / "empty.jsonl").touch()
     (sidecar.traces / "empty.jsonl").unlink()
     if reason == "moved":
@@ -194,15 +194,15 @@ def test_a_file_that_is_gone_before_anything_could_keep_it_is_a_loss(
     counted = f'tracesidecar_lost_files_total{{reason="{reason}"}} 1.0'
     assert counted.encode() in sidecar.get("/metrics")[1]
     assert sidecar.stop() == 0
-    assert reported(sidecar) == [(None, reason, str(path), "unknown")]
+    assert list_reported_losses(sidecar) == [(None, reason, str(path), "unknown")]
     assert source(sidecar)["lost_files_uncounted"] == 1
-    assert explained(sidecar, path) == [("lost", reason)]
+    assert explain(sidecar, path) == [("lost", reason)]
 
 
 def test_a_file_that_is_deleted_while_no_descriptor_is_left_arrives(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
     locked = sidecar.traces / "locked.jsonl"
-    append(locked, numbered(10, 10))
+    append(locked, number_lines(10, 10))
     free = sidecar.folder / "free"
     driver = (
         "import os, sys\n"
@@ -222,23 +222,23 @@ def test_a_file_that_is_deleted_while_no_descriptor_is_left_arrives(sidecar: Sid
     sidecar.wait_for_event("collect.warning")
     sidecar.arrives(1)
     locked.unlink()
-    eventually(lambda: sidecar.get("/status")[0] == 200)
+    wait_until(lambda: sidecar.get("/status")[0] == 200)
     free.touch()
     sidecar.arrives(11)
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter([*numbered(0, 1), *numbered(10, 10)])
-    assert reported(sidecar) == []
+    assert Counter(sidecar.lines()) == Counter([*number_lines(0, 1), *number_lines(10, 10)])
+    assert list_reported_losses(sidecar) == []
 
 
 @pytest.mark.parametrize("comes", ["before", pytest.param("later", marks=pytest.mark.long)])
 def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(
     sidecar: Sidecar, comes: str
 ) -> None:
-    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
     locked = sidecar.traces / "locked.jsonl"
-    size = len(body(numbered(10, 10)))
+    size = len(body(number_lines(10, 10)))
     if comes == "before":
-        append(locked, numbered(10, 10))
+        append(locked, number_lines(10, 10))
     driver = (
         "import os, sys\n"
         "real = os.open\n"
@@ -258,7 +258,7 @@ def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(
     sidecar.start_script(script)
     sidecar.arrives(1)
     if comes == "later":
-        append(locked, numbered(10, 10))
+        append(locked, number_lines(10, 10))
     sidecar.wait_for_event("collect.warning")
     locked.unlink()
     sidecar.wait_for_event("collect.lost")
@@ -266,7 +266,7 @@ def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(
     aside = list(sidecar.state.glob("held/unknown/*"))
     assert [path.stat().st_size for path in aside] == ([size] if comes == "later" else [])
     assert source(sidecar)["lost_bytes"] == size
-    assert explained(sidecar, locked) == [("lost", "unreadable")]
+    assert explain(sidecar, locked) == [("lost", "unreadable")]
 
 
 @pytest.mark.long
@@ -279,26 +279,26 @@ def test_a_file_that_became_unreadable_and_was_moved_out_waits_until_it_can_be_r
             pytest.skip("setpriv is not installed, and root may read everything")
         sidecar.prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
     path, outside = sidecar.traces / "a.jsonl", sidecar.folder / "outside"
-    append(path, numbered(0, 3))
+    append(path, number_lines(0, 3))
     sidecar.start()
     sidecar.arrives(3)
-    eventually(lambda: opened(sidecar, sidecar.traces) == 0)
+    wait_until(lambda: count_open_files(sidecar, sidecar.traces) == 0)
     path.chmod(0)
     path.rename(outside)
-    append(sidecar.traces / "b.jsonl", numbered(3, 3))
+    append(sidecar.traces / "b.jsonl", number_lines(3, 3))
     sidecar.arrives(6)
     assert sidecar.stop() == 0
     outside.chmod(0o600)
-    append(outside, numbered(6, 3))
+    append(outside, number_lines(6, 3))
     outside.chmod(0)
     sidecar.start()
     sidecar.wait_for_event("sink.connected", times=2)
-    eventually(lambda: b'unreadable{source="agent"} 1.0' in sidecar.get("/metrics")[1])
+    wait_until(lambda: b'unreadable{source="agent"} 1.0' in sidecar.get("/metrics")[1])
     outside.chmod(0o600)
     sidecar.arrives(9)
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 9))
-    assert reported(sidecar) == []
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 9))
+    assert list_reported_losses(sidecar) == []
 
 
 @pytest.mark.parametrize("others", [1, pytest.param(0, marks=pytest.mark.long)])
@@ -306,17 +306,17 @@ def test_a_file_that_went_while_we_were_stopped_is_a_loss_of_unknown_size(
     sidecar: Sidecar, others: int
 ) -> None:
     for _ in range(others):
-        append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+        append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(10, 10))
+    append(path, number_lines(10, 10))
     assert sidecar.ship().returncode == 0
     drop_links(sidecar)
-    append(path, numbered(20, 10))
+    append(path, number_lines(20, 10))
     path.unlink()
     assert sidecar.ship().returncode == 0
     found = source(sidecar)
     assert (found["lost_bytes"], found["lost_files_uncounted"]) == (0, 1)
-    assert explained(sidecar, path) == [("delivered", ""), ("lost", "gone")]
+    assert explain(sidecar, path) == [("delivered", ""), ("lost", "gone")]
     assert sidecar.ship().returncode == 0
     assert source(sidecar)["lost_files_uncounted"] == 1, "it is reported once"
 
@@ -326,24 +326,27 @@ def test_what_was_deleted_while_a_sink_was_not_configured_is_its_loss(sidecar: S
     lake = LAKE.format(lake=sidecar.lake)
     down = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:1/"\n'
     sidecar.configure(lake + down, daemon='drain_deadline = "2s"')
-    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(10, 10))
+    append(path, number_lines(10, 10))
     assert sidecar.ship().returncode == 75
     sidecar.configure(lake)
     sidecar.start()
     sidecar.wait_for_event("sink.connected")
     path.unlink()
-    eventually(lambda: sum(states(sidecar).values()) == 1, 60)
-    lost = f'tracesidecar_lost_bytes_total{{reason="deleted"}} {float(len(body(numbered(10, 10))))}'
+    wait_until(lambda: sum(states(sidecar).values()) == 1, 60)
+    size = float(len(body(number_lines(10, 10))))
+    lost = f'tracesidecar_lost_bytes_total{{reason="deleted"}} {size}'
     assert lost.encode() in sidecar.get("/metrics")[1]
-    assert reported(sidecar) == [("far", "deleted", str(path), len(body(numbered(10, 10))))]
+    assert list_reported_losses(sidecar) == [
+        ("far", "deleted", str(path), len(body(number_lines(10, 10))))
+    ]
     assert sidecar.stop() == 0
     assert source(sidecar)["lost_bytes"] == 0, "nobody asks for it"
     sidecar.configure(lake + down, daemon='drain_deadline = "2s"')
     assert sidecar.ship().returncode == 75
-    assert source(sidecar)["lost_bytes"] == len(body(numbered(10, 10)))
-    assert ("lost", "deleted") in explained(sidecar, path)
+    assert source(sidecar)["lost_bytes"] == len(body(number_lines(10, 10)))
+    assert ("lost", "deleted") in explain(sidecar, path)
 
 
 FAR = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:1/"\n'
@@ -362,7 +365,7 @@ def test_a_loss_is_that_of_the_sinks_that_were_behind(sidecar: Sidecar) -> None:
     lake = LAKE.format(lake=sidecar.lake)
     sidecar.configure(lake + FAR, 'protect = "never"', 'drain_deadline = "1s"')
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 10))
+    append(path, number_lines(0, 10))
     size = path.stat().st_size
     assert sidecar.ship().returncode == 75
     path.unlink()
@@ -390,21 +393,23 @@ def test_what_was_deleted_while_a_sink_did_not_take_the_source_is_its_loss(
         sidecar.configure(sinks, "", 'drain_deadline = "1s"', other)
 
     configure("agent")
-    append(sidecar.traces / "kept.jsonl", numbered(100, 1))
+    append(sidecar.traces / "kept.jsonl", number_lines(100, 1))
     path, later = sidecar.traces / "a.jsonl", sidecar.traces / "later.jsonl"
-    append(path, numbered(0, 10))
+    append(path, number_lines(0, 10))
     size = path.stat().st_size
     sidecar.start()
     sidecar.arrives(11)
     assert sidecar.stop() == 75
     configure("other")
     sidecar.start()
-    append(later, numbered(200, 1))
+    append(later, number_lines(200, 1))
     sidecar.arrives(12)
     path.unlink()
     later.unlink()
-    eventually(lambda: sum(states(sidecar).values()) == 1, 60)
-    assert reported(sidecar) == [("far", "deleted", str(path), size)], "nobody else ever lacked it"
+    wait_until(lambda: sum(states(sidecar).values()) == 1, 60)
+    assert list_reported_losses(sidecar) == [("far", "deleted", str(path), size)], (
+        "nobody else ever lacked it"
+    )
     lost = f'tracesidecar_lost_bytes_total{{reason="deleted"}} {float(size)}'
     assert lost.encode() in sidecar.get("/metrics")[1]
     assert sidecar.stop() == 0
@@ -421,15 +426,15 @@ def test_what_was_deleted_while_a_sink_did_not_take_the_source_is_its_loss(
 
 def test_what_only_an_optional_sink_lacked_when_a_file_went_is_its_loss(sidecar: Sidecar) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake) + FAR + "required = false\n")
-    append(sidecar.traces / "kept.jsonl", numbered(100, 1))
+    append(sidecar.traces / "kept.jsonl", number_lines(100, 1))
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 10))
+    append(path, number_lines(0, 10))
     size = path.stat().st_size
     sidecar.start()
     sidecar.arrives(11)
     path.unlink()
     sidecar.wait_for_event("collect.lost")
-    assert reported(sidecar) == [("far", "released", str(path), size)]
+    assert list_reported_losses(sidecar) == [("far", "released", str(path), size)]
     page = sidecar.get("/metrics")[1]
     lost = f'tracesidecar_lost_bytes_total{{reason="released"}} {float(size)}'
     assert lost.encode() in page
@@ -445,9 +450,9 @@ def test_a_folder_that_went_while_we_were_stopped_is_one_event_and_a_row_a_file(
     folder = sidecar.traces / "session"
     folder.mkdir()
     for number in range(300):
-        append(folder / f"{number}.jsonl", numbered(number, 1))
+        append(folder / f"{number}.jsonl", number_lines(number, 1))
     size = sum(path.stat().st_size for path in folder.iterdir())
-    append(sidecar.traces / "kept.jsonl", numbered(1000, 1))
+    append(sidecar.traces / "kept.jsonl", number_lines(1000, 1))
     assert sidecar.ship().returncode == 75
     shutil.rmtree(folder)
     sidecar.start()
@@ -460,4 +465,4 @@ def test_a_folder_that_went_while_we_were_stopped_is_one_event_and_a_row_a_file(
     sidecar.stop()
     with sqlite3.connect(sidecar.state / "journal.sqlite") as db:
         assert db.execute("SELECT count(*), sum(bytes) FROM loss").fetchone() == (300, size)
-    assert explained(sidecar, folder / "7.jsonl") == [("lost", "deleted")]
+    assert explain(sidecar, folder / "7.jsonl") == [("lost", "deleted")]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, number_lines
 from tracesidecar.cli import COMMANDS
 
 PIPE_WITHOUT_READER = "a pipe without a reader"
@@ -67,7 +67,7 @@ def stderr(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
 
 
 def test_a_log_that_nobody_takes_does_not_stop_the_daemon(sidecar: Sidecar, stderr: int) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     words = [str(PROGRAM), "--config", str(sidecar.config), "run"]
     closed = ["sh", "-c", 'exec "$@" 2>&-', "sh"] if stderr < 0 else []
     sidecar.daemon = subprocess.Popen(
@@ -76,7 +76,7 @@ def test_a_log_that_nobody_takes_does_not_stop_the_daemon(sidecar: Sidecar, stde
         env=sidecar.environment(LOG_LEVEL="debug"),
     )
     sidecar.arrives(10)
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     sidecar.arrives(20)
     assert sidecar.stop() == 0
     journal = sidecar.call("status", "--json")
@@ -163,7 +163,7 @@ def test_a_reader_that_has_gone_ends_every_command_quietly(
     assert PRINTING.keys() | set(SILENT) == COMMANDS.keys()
     events = LAKE.format(lake=sidecar.folder / "events").replace('"lake"', '"events"', 1)
     sidecar.configure(LAKE.format(lake=sidecar.lake) + events + 'format = "event"\n')
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), b"{torn"])
+    append(sidecar.traces / "a.jsonl", [*number_lines(0, 3), b"{torn"])
     assert sidecar.ship().returncode == 0
 
     def end(words: tuple[str, ...]) -> tuple[int, bytes]:

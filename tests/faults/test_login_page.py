@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.sidecar import Sidecar
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 
 PAGE = b"<!DOCTYPE html><html><head><title>Log on</title></head><body>Who are you?</body></html>"
 LINES = [f'{{"n":{number},"text":"a line"}}' for number in range(50)]
@@ -141,14 +141,14 @@ def test_a_login_page_is_not_delivered_for_any_destination(
     )
     (sidecar.traces / "a.jsonl").write_text("".join(f"{line}\n" for line in LINES))
     sidecar.start()
-    eventually(lambda: len(retried(sidecar)) == len(NAMES))
-    assert set(retried(sidecar).values()) == {"answer"}
+    wait_until(lambda: len(find_retry_reasons(sidecar)) == len(NAMES))
+    assert set(find_retry_reasons(sidecar).values()) == {"answer"}
     status = json.loads(sidecar.call("status", "--json").stdout)
     assert {sink["name"]: sink["delivered_lines"] for sink in status["sinks"]} == dict.fromkeys(
         NAMES, 0
     )
     portal.is_logged_on = True
-    eventually(lambda: all(len(stored) == len(LINES) for stored in portal.stored.values()))
+    wait_until(lambda: all(len(stored) == len(LINES) for stored in portal.stored.values()))
     assert sidecar.stop() == 0
     log = sidecar.log.read_text()
     assert "text/html" in log
@@ -156,7 +156,7 @@ def test_a_login_page_is_not_delivered_for_any_destination(
     assert "correct-horse-battery" not in log
 
 
-def retried(sidecar: Sidecar) -> dict[object, object]:
+def find_retry_reasons(sidecar: Sidecar) -> dict[object, object]:
     """The reason of each sink's newest retry."""
     return {
         event["sink"]: event["reason"]

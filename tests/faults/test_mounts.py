@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
 from tests.faults.mounts import Mounts, make_image, real_mounts
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 
 Attach = Callable[[], None]
 
@@ -69,7 +69,7 @@ def states(sidecar: Sidecar) -> Counter[str]:
 
 
 def wait_for(sidecar: Sidecar, state: str, count: int) -> None:
-    eventually(lambda: states(sidecar)[state] == count or sidecar.has_ended(), 60)
+    wait_until(lambda: states(sidecar)[state] == count or sidecar.has_ended(), 60)
 
 
 def losses(sidecar: Sidecar) -> int:
@@ -84,18 +84,18 @@ def test_a_mount_that_appears_after_the_start_is_not_delivered_again(
     paths = [sidecar.traces / "a.jsonl", sidecar.traces / "sub" / "b.jsonl"]
     paths[1].parent.mkdir()
     for number, path in enumerate(paths):
-        append(path, numbered(100 * number, 50))
+        append(path, number_lines(100 * number, 50))
     assert sidecar.ship().returncode == 0
     mounts.remove(sidecar.traces)
     sidecar.start()
     wait_for(sidecar, "away", 2)
     attach()
     for number, path in enumerate(paths):
-        append(path, numbered(100 * number + 50, 5))
+        append(path, number_lines(100 * number + 50, 5))
     sidecar.arrives(110)
     wait_for(sidecar, "live", 2)
     assert sidecar.stop() == 0
-    assert sorted(sidecar.lines()) == sorted(numbered(0, 55) + numbered(100, 55))
+    assert sorted(sidecar.lines()) == sorted(number_lines(0, 55) + number_lines(100, 55))
     assert losses(sidecar) == 0
     assert sidecar.call("verify", "lake").returncode == 0
 
@@ -106,16 +106,16 @@ def test_a_file_system_can_be_unmounted_while_we_run_and_goes_on_where_it_was(
 ) -> None:
     attach()
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 50))
+    append(path, number_lines(0, 50))
     sidecar.start()
     sidecar.arrives(50)
-    eventually(lambda: unmounts(mounts, sidecar.traces), 30)
+    wait_until(lambda: unmounts(mounts, sidecar.traces), 30)
     wait_for(sidecar, "away", 1)
     attach()
-    append(path, numbered(50, 50))
+    append(path, number_lines(50, 50))
     sidecar.arrives(100)
     assert sidecar.stop() == 0
-    assert sidecar.lines() == numbered(0, 100)
+    assert sidecar.lines() == number_lines(0, 100)
 
 
 @pytest.mark.long
@@ -124,22 +124,22 @@ def test_other_content_under_the_same_path_is_new_and_the_old_goes_on_when_it_is
 ) -> None:
     attach()
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 50))
+    append(path, number_lines(0, 50))
     sidecar.start()
     sidecar.arrives(50)
     other = sidecar.folder / "other"
     mounts.tmpfs(other)
-    append(other / "a.jsonl", numbered(500, 50))
+    append(other / "a.jsonl", number_lines(500, 50))
     mounts.bind(other, sidecar.traces)
     sidecar.arrives(100)
     wait_for(sidecar, "away", 1)
-    append(path, numbered(550, 10))
+    append(path, number_lines(550, 10))
     sidecar.arrives(110)
-    eventually(lambda: unmounts(mounts, sidecar.traces), 30)
-    append(path, numbered(50, 10))
+    wait_until(lambda: unmounts(mounts, sidecar.traces), 30)
+    append(path, number_lines(50, 10))
     sidecar.arrives(120)
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 60) + numbered(500, 60))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 60) + number_lines(500, 60))
     assert losses(sidecar) == 0
 
 
@@ -157,15 +157,15 @@ def test_a_fresh_file_system_with_the_numbers_of_the_old_one_is_another(
 ) -> None:
     mounts.tmpfs(sidecar.traces)
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 50))
+    append(path, number_lines(0, 50))
     before = (path.stat().st_dev, path.stat().st_ino)
     assert sidecar.ship().returncode == 0
     mounts.remove(sidecar.traces)
     mounts.tmpfs(sidecar.traces)
-    append(path, numbered(500, 60))
+    append(path, number_lines(500, 60))
     assert (path.stat().st_dev, path.stat().st_ino) == before, "tmpfs gives the same numbers"
     assert sidecar.ship().returncode == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 50) + numbered(500, 60))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 50) + number_lines(500, 60))
     assert losses(sidecar) == 0
 
 
@@ -176,35 +176,35 @@ def test_what_is_appended_to_a_copy_on_another_device_is_read(
     one, two = sidecar.folder / "one", sidecar.folder / "two"
     mounts.tmpfs(one)
     mounts.tmpfs(two)
-    append(one / "a.jsonl", numbered(0, 50))
+    append(one / "a.jsonl", number_lines(0, 50))
     shutil.copyfile(one / "a.jsonl", two / "a.jsonl")
     assert (one / "a.jsonl").stat().st_ino == (two / "a.jsonl").stat().st_ino
     mounts.bind(one, sidecar.traces)
     sidecar.start()
     sidecar.arrives(50)
     mounts.bind(two, sidecar.traces)
-    append(sidecar.traces / "a.jsonl", numbered(50, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(50, 10))
     sidecar.arrives(60)
     assert sidecar.stop() == 0
-    assert sidecar.lines() == numbered(0, 60)
+    assert sidecar.lines() == number_lines(0, 60)
 
 
 @pytest.mark.long
 def test_a_file_system_below_the_root_is_waited_for(sidecar: Sidecar, mounts: Mounts) -> None:
     image = make_image(sidecar.folder / "image")
     below = sidecar.traces / "below"
-    append(sidecar.traces / "a.jsonl", numbered(0, 50))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 50))
     mounts.image(image, below)
-    append(below / "b.jsonl", numbered(100, 50))
+    append(below / "b.jsonl", number_lines(100, 50))
     sidecar.start()
     sidecar.arrives(100)
-    eventually(lambda: unmounts(mounts, below), 30)
+    wait_until(lambda: unmounts(mounts, below), 30)
     wait_for(sidecar, "away", 1)
     mounts.image(image, below)
-    append(below / "b.jsonl", numbered(150, 5))
+    append(below / "b.jsonl", number_lines(150, 5))
     sidecar.arrives(105)
     assert sidecar.stop() == 0
-    assert Counter(sidecar.lines()) == Counter(numbered(0, 50) + numbered(100, 55))
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 50) + number_lines(100, 55))
 
 
 def test_bytes_on_a_file_system_that_is_away_are_late_not_lost(
@@ -213,7 +213,7 @@ def test_bytes_on_a_file_system_that_is_away_are_late_not_lost(
     image = make_image(sidecar.folder / "image")
     mounts.image(image, sidecar.traces)
     path = sidecar.traces / "a.jsonl"
-    append(path, numbered(0, 50))
+    append(path, number_lines(0, 50))
     sidecar.configure(
         LAKE.format(lake=sidecar.lake)
         + '[[sink]]\nname = "down"\ntype = "http"\nurl = "http://127.0.0.1:1/"\n',
@@ -224,12 +224,12 @@ def test_bytes_on_a_file_system_that_is_away_are_late_not_lost(
     assert sidecar.ship().returncode == 75, "the bytes are left behind, and said to be"
     status = json.loads(sidecar.call("status", "--json").stdout)
     assert status["sources"][0]["lost_bytes"] == 0
-    assert status["sinks"][1]["lag_bytes"] == len(body(numbered(0, 50)))
+    assert status["sinks"][1]["lag_bytes"] == len(body(number_lines(0, 50)))
     mounts.image(image, sidecar.traces)
     sidecar.configure(LAKE.format(lake=sidecar.lake))
-    append(path, numbered(50, 20))
+    append(path, number_lines(50, 20))
     assert sidecar.ship().returncode == 0
-    assert sidecar.lines() == numbered(0, 70)
+    assert sidecar.lines() == number_lines(0, 70)
 
 
 @pytest.mark.long
@@ -238,11 +238,11 @@ def test_a_file_that_is_deleted_from_its_own_file_system_is_forgotten(
 ) -> None:
     mounts.tmpfs(sidecar.traces)
     for name in ("a", "b"):
-        append(sidecar.traces / f"{name}.jsonl", numbered(0, 5, name=name))
+        append(sidecar.traces / f"{name}.jsonl", number_lines(0, 5, name=name))
     sidecar.start()
     sidecar.arrives(10)
     (sidecar.traces / "a.jsonl").unlink()
-    eventually(lambda: sum(states(sidecar).values()) == 1, 60)
+    wait_until(lambda: sum(states(sidecar).values()) == 1, 60)
     assert sidecar.stop() == 0
 
 
@@ -251,14 +251,14 @@ def test_files_that_are_moved_out_of_an_emptied_root_and_back_are_not_delivered_
     sidecar: Sidecar,
 ) -> None:
     path, aside = sidecar.traces / "a.jsonl", sidecar.folder / "aside"
-    append(path, numbered(0, 50))
+    append(path, number_lines(0, 50))
     assert sidecar.ship().returncode == 0
     path.rename(aside)
     assert sidecar.ship().returncode == 0
     sidecar.start()
     wait_for(sidecar, "away", 1)
     aside.rename(path)
-    append(path, numbered(50, 5))
+    append(path, number_lines(50, 5))
     sidecar.arrives(55)
     assert sidecar.stop() == 0
-    assert sidecar.lines() == numbered(0, 55)
+    assert sidecar.lines() == number_lines(0, 55)

@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests.faults import writer
-from tests.faults.material import MAX_LINE, REAL_LINES, invalid_lines, mixed, valid_lines
-from tests.faults.oracle import differences, expect, once_per_key
+from tests.faults.material import MAX_LINE, REAL_LINES, invalid_lines, mix, valid_lines
+from tests.faults.oracle import count_by_key, differences, expect
 
 
 def test_every_planted_invalid_line_is_rejected_and_has_a_length_of_its_own() -> None:
@@ -31,7 +31,7 @@ def test_every_valid_line_is_expected_once_for_each_time_it_was_written() -> Non
 
 
 def test_writers_rotate_and_write_each_line_once(tmp_path: Path) -> None:
-    lines = mixed(valid_lines(150, seed=2), invalid_lines(20), seed=2)
+    lines = mix(valid_lines(150, seed=2), invalid_lines(20), seed=2)
     source, folder = tmp_path / "lines", tmp_path / "traces"
     source.write_bytes(b"".join(line + b"\n" for line in lines))
     folder.mkdir()
@@ -55,10 +55,10 @@ def test_a_missing_and_a_doubled_line_are_noticed() -> None:
 
 
 def test_a_repeat_over_http_is_forgiven_only_under_its_own_key() -> None:
-    assert once_per_key([("k1", b"a\n"), ("k1", b"a\n"), ("k2", b"a\nb\n")]) == (
+    assert count_by_key([("k1", b"a\n"), ("k1", b"a\n"), ("k2", b"a\nb\n")]) == (
         Counter({b"a": 2, b"b": 1}),
         [],
     )
-    assert once_per_key([("k1", b"a\n"), ("k1", b"b\n")])[1] == [
+    assert count_by_key([("k1", b"a\n"), ("k1", b"b\n")])[1] == [
         "http: key k1 came with another body"
     ]

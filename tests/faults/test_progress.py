@@ -1,4 +1,4 @@
-"""Progress is bytes: a slow machine, a short deadline or a dear line delays and never prevents."""
+"""Progress is bytes: a slow machine, a short deadline or a slow line delays and never prevents."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
+from tests.servers.processes import wait_until
 
 EVENTS = '[[sink]]\nname = "lake"\ntype = "directory"\npath = "{lake}"\nformat = "event"\n'
 """Batches as large and as old as they are without a configuration: 32 MiB and 60 s."""
@@ -60,7 +60,7 @@ class Quota:
 
     def close(self) -> None:
         """Remove the group; its last process has just ended."""
-        eventually(lambda: not (self.folder / "cgroup.procs").read_text())
+        wait_until(lambda: not (self.folder / "cgroup.procs").read_text())
         self.folder.rmdir()
 
 
@@ -74,13 +74,13 @@ def quota() -> Iterator[Quota]:
 def _write(sidecar: Sidecar, files: int, lines: int) -> Counter[bytes]:
     written = Counter[bytes]()
     for number in range(files):
-        made = numbered(number * lines, lines, more="x" * 400)
+        made = number_lines(number * lines, lines, more="x" * 400)
         append(sidecar.traces / f"{number}.jsonl", made)
         written.update(made)
     return written
 
 
-def _arrived(sidecar: Sidecar) -> Counter[bytes]:
+def _count_arrived(sidecar: Sidecar) -> Counter[bytes]:
     """The lines in the lake, as they were written."""
     return Counter(
         event["raw"].encode() if isinstance(event.get("raw"), str) else json.dumps(event).encode()
@@ -101,7 +101,7 @@ def test_ship_once_needs_no_more_than_one_run_with_a_deadline_of_a_tenth_of_a_se
     sidecar.configure(EVENTS.format(lake=sidecar.lake), daemon='drain_deadline = "100ms"')
     written = _write(sidecar, 4, 2500)
     assert sidecar.ship().returncode == 0
-    assert _arrived(sidecar) == written
+    assert _count_arrived(sidecar) == written
 
 
 @pytest.mark.long
@@ -111,7 +111,7 @@ def test_ship_once_converges_at_a_twentieth_of_a_core(sidecar: Sidecar, quota: Q
     written = _write(sidecar, 4, 2500)
     assert _ship(sidecar) == 0
     assert quota.count_throttled() > 10
-    assert _arrived(sidecar) == written
+    assert _count_arrived(sidecar) == written
 
 
 @pytest.mark.long
@@ -134,7 +134,7 @@ def test_a_drain_commits_something_before_its_deadline_and_keeps_to_it(sidecar: 
         grown += len(sidecar.objects()) > before
         assert runs < 30
     assert runs == 1 or grown, "a batch was closed early enough to be committed"
-    assert _arrived(sidecar) == written
+    assert _count_arrived(sidecar) == written
 
 
 def test_ship_once_delivers_what_it_has_read_before_a_sigterm_ends_it(sidecar: Sidecar) -> None:
@@ -149,12 +149,12 @@ def test_ship_once_delivers_what_it_has_read_before_a_sigterm_ends_it(sidecar: S
         assert incomplete["end"] == "interrupted"
     assert sidecar.objects()
     assert sidecar.ship().returncode == 0
-    assert _arrived(sidecar) == written
+    assert _count_arrived(sidecar) == written
 
 
 def test_a_drain_that_ends_early_says_why(sidecar: Sidecar) -> None:
     sidecar.configure(DEAD, daemon='drain_deadline = "500ms"')
-    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
     done = sidecar.ship("--json")
     assert done.returncode == 75
     outcome = json.loads(done.stdout)
@@ -172,12 +172,12 @@ def test_a_drain_that_ends_early_says_why(sidecar: Sidecar) -> None:
 
 
 @pytest.mark.long
-def test_a_dear_line_holds_up_neither_the_pages_nor_the_drain(sidecar: Sidecar) -> None:
+def test_a_slow_line_holds_up_neither_the_pages_nor_the_drain(sidecar: Sidecar) -> None:
     """A line of 24 MB in which everything looks like a secret."""
     sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "5s"')
     words = [f"password=abc{number}defgh eyJhbGciOi{number}" for number in range(700_000)]
-    (sidecar.traces / "dear.jsonl").write_bytes(json.dumps({"t": words}).encode() + b"\n")
-    append(sidecar.traces / "plain.jsonl", numbered(0, 10))
+    (sidecar.traces / "slow.jsonl").write_bytes(json.dumps({"t": words}).encode() + b"\n")
+    append(sidecar.traces / "plain.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.wait_for_event("sink.connected")
     slowest = 0.0
@@ -189,4 +189,4 @@ def test_a_dear_line_holds_up_neither_the_pages_nor_the_drain(sidecar: Sidecar) 
     assert slowest < 60
     assert sidecar.stop(signal.SIGTERM) in {0, 75}
     assert sidecar.ship().returncode == 0
-    assert [line for line in sidecar.lines() if b'"n"' in line] == numbered(0, 10)
+    assert [line for line in sidecar.lines() if b'"n"' in line] == number_lines(0, 10)

@@ -174,7 +174,7 @@ def clean_chunks_made_outside_sanitize(
             *_mentions(tree, module),
             *_copies(tree, module, typed),
             *_changes(tree, module, fields, other_copies),
-            *_made_past_the_constructor(tree.nodes[module]),
+            *_find_made_past_the_constructor(tree.nodes[module]),
             *_decodable(tree, module, holders),
         )
     ]
@@ -323,7 +323,7 @@ def _changes(
             yield node
 
 
-def _made_past_the_constructor(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
+def _find_made_past_the_constructor(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
     """Yield what makes a value by the type of another, or writes past `frozen`.
 
     The name of a type, a comparison with it, and a table by type make nothing.

@@ -113,7 +113,7 @@ def _modules_as_values(
     """
     nodes = tree.nodes[module]
     before_a_dot = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
-    bound = tree.bound_modules(module)
+    bound = tree.find_modules(module)
     for node in nodes:
         if not isinstance(node, ast.Name | ast.Attribute) or id(node) in before_a_dot:
             continue

@@ -53,11 +53,11 @@ class SourceTree:
         self.root = root
         self.package = root.name
         self.modules = {
-            self._dotted(path): ast.parse(path.read_text(encoding="utf-8"), str(path))
+            self._name_module(path): ast.parse(path.read_text(encoding="utf-8"), str(path))
             for path in sorted(root.rglob("*.py"))
         }
 
-    def _dotted(self, path: Path) -> str:
+    def _name_module(self, path: Path) -> str:
         parts = path.relative_to(self.root.parent).with_suffix("").parts
         return ".".join(parts).removesuffix(".__init__")
 
@@ -135,7 +135,7 @@ class SourceTree:
 
         So it does once anyone has imported that module.
         """
-        bound = self.bound_modules(module)
+        bound = self.find_modules(module)
         inner = {id(n.value) for n in self.nodes[module] if isinstance(n, ast.Attribute)}
         for node in self.nodes[module]:
             if not isinstance(node, ast.Attribute) or id(node) in inner:
@@ -149,7 +149,7 @@ class SourceTree:
                     yield Import(module, target, "", "", node.lineno)
                     break
 
-    def bound_modules(self, module: str) -> dict[str, str]:
+    def find_modules(self, module: str) -> dict[str, str]:
         """Return the names in a module that stand for a module of the tree."""
         bound = {}
         for node in self.nodes[module]:

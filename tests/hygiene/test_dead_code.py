@@ -10,7 +10,7 @@ from tests.hygiene.source_tree import tracesidecar
 ALLOWED = Path(__file__).with_name("used_from_outside.py")
 
 
-def allowed() -> set[str]:
+def read_allowed() -> set[str]:
     return {
         node.value.attr
         for node in ast.parse(ALLOWED.read_text("utf-8")).body
@@ -30,4 +30,4 @@ def test_every_allowed_name_exists() -> None:
                 written.add(node.attr)
             elif isinstance(node, ast.arg):
                 written.add(node.arg)
-    assert not allowed() - written
+    assert not read_allowed() - written

@@ -198,11 +198,11 @@ def test_every_volume_of_a_pod_has_a_limit_and_links_stay_below_that_of_the_trac
         if "emptyDir" in volume
     }
     assert set(limits) == {"traces", "state", "tmp"}
-    assert int(loaded_settings().daemon.held_limit) < limits["traces"]
+    assert int(load_settings().daemon.held_limit) < limits["traces"]
 
 
 def test_the_sidecars_memory_has_room_for_its_longest_line() -> None:
-    configuration = loaded_settings()
+    configuration = load_settings()
     [source] = configuration.source
     for path in MANIFESTS:
         (sidecar,) = pod(path)["initContainers"]
@@ -258,7 +258,7 @@ def test_the_deployment_selects_its_own_pods() -> None:
     )
 
 
-def loaded_settings() -> Configuration:
+def load_settings() -> Configuration:
     """The configuration in the ConfigMap."""
     (config_map,) = (
         document
@@ -272,6 +272,6 @@ def loaded_settings() -> Configuration:
 
 
 def test_the_configuration_in_the_config_map_is_accepted() -> None:
-    configuration = loaded_settings()
+    configuration = load_settings()
     assert [sink.type for sink in configuration.sink] == ["s3"]
     assert float(configuration.daemon.drain_deadline) == DRAIN_DEADLINE_SECONDS

@@ -16,7 +16,7 @@ anyone who makes one sink alone imports the others.
 """
 
 NOT_IN_THE_FACE: dict[str, str] = {
-    "tracesidecar.daemon.recover": "for `recover` alone; the daemon does without",
+    "tracesidecar.daemon.recoverer": "for `recover` alone; the daemon does without",
     "tracesidecar.introspect.byte_ranges": "for `explain` alone",
     "tracesidecar.introspect.chunks": "for `redact` and `scan`; it loads the redaction",
     "tracesidecar.introspect.connectivity": "for `check-config --online` alone; it opens sinks",
@@ -79,7 +79,7 @@ def deep_imports(tree: SourceTree) -> list[str]:
     return deep
 
 
-def unused_names(tree: SourceTree, outsiders: list[SourceTree]) -> list[str]:
+def find_unused_names(tree: SourceTree, outsiders: list[SourceTree]) -> list[str]:
     """Return the names that a face lists and that nobody outside of its package takes from it."""
     used = {(module, name) for module in tree.modules for name in OF_EVERY_DESTINATION}
     for each in (tree, *outsiders):
@@ -118,4 +118,4 @@ def test_outsiders_import_a_package_by_its_face() -> None:
 
 def test_a_face_lists_only_what_somebody_imports() -> None:
     tests, bench = SourceTree(PROJECT / "tests"), SourceTree(PROJECT / "bench")
-    assert not unused_names(tracesidecar(), [tests, bench])
+    assert not find_unused_names(tracesidecar(), [tests, bench])

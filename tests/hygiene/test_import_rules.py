@@ -32,7 +32,7 @@ CONTRACT = {
 CLASS = "class CleanChunk:\n    data: bytes\n    lines: int\n"
 
 
-def made_up(folder: Path, files: dict[str, str]) -> SourceTree:
+def write_package(folder: Path, files: dict[str, str]) -> SourceTree:
     """Write a package `made` with these files, and an `__init__` in each of its folders."""
     root = folder / "made"
     root.mkdir()
@@ -65,7 +65,7 @@ def made_up(folder: Path, files: dict[str, str]) -> SourceTree:
     ],
 )
 def test_a_lower_part_that_imports_a_higher_one_is_found(tmp_path: Path, text: str) -> None:
-    tree = made_up(tmp_path, {"cli/run.py": "", "tail/tailer.py": text})
+    tree = write_package(tmp_path, {"cli/run.py": "", "tail/tailer.py": text})
     [found] = import_rules.against_the_layers(tree, LAYERS, FOUNDATION)
     assert found.startswith("made.tail.tailer:")
 
@@ -73,7 +73,7 @@ def test_a_lower_part_that_imports_a_higher_one_is_found(tmp_path: Path, text: s
 def test_parts_of_one_layer_may_not_import_each_other_but_those_of_the_foundation_may(
     tmp_path: Path,
 ) -> None:
-    tree = made_up(
+    tree = write_package(
         tmp_path,
         {
             "errors.py": "",
@@ -100,7 +100,7 @@ def test_parts_of_one_layer_may_not_import_each_other_but_those_of_the_foundatio
     ],
 )
 def test_a_circle_is_found_over_any_number_of_modules(tmp_path: Path, back: str) -> None:
-    tree = made_up(
+    tree = write_package(
         tmp_path,
         {
             "tail/a.py": "from made.tail import b",
@@ -115,7 +115,7 @@ def test_a_circle_is_found_over_any_number_of_modules(tmp_path: Path, back: str)
 def test_a_module_that_goes_through_the_face_of_its_own_package_is_in_a_circle(
     tmp_path: Path,
 ) -> None:
-    tree = made_up(
+    tree = write_package(
         tmp_path,
         {
             "tail/__init__.py": "from made.tail.a import A",
@@ -162,7 +162,7 @@ def test_a_module_that_goes_through_the_face_of_its_own_package_is_in_a_circle(
     ],
 )
 def test_an_import_of_another_destination_is_found(tmp_path: Path, module: str, text: str) -> None:
-    [found] = import_rules.foreign_destinations(made_up(tmp_path, CONTRACT | {module: text}))
+    [found] = import_rules.foreign_destinations(write_package(tmp_path, CONTRACT | {module: text}))
     assert found.startswith(f"made.{module.removesuffix('.py').replace('/', '.')}:")
 
 
@@ -177,7 +177,7 @@ def test_a_destination_may_import_the_contract_the_transport_its_own_folder_and_
         from made.sinks.transport import tls
     """
     store = "\nfrom made.sinks.object_store import sink\nimport made.sinks.object_store.s3.client"
-    tree = made_up(
+    tree = write_package(
         tmp_path,
         CONTRACT
         | {
@@ -225,7 +225,7 @@ def test_a_destination_may_import_the_contract_the_transport_its_own_folder_and_
     ],
 )
 def test_an_import_whose_module_cannot_be_read_is_found(tmp_path: Path, text: str) -> None:
-    tree = made_up(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
+    tree = write_package(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
     found = import_rules.dynamic_imports(tree, ())
     assert found
     assert all(place.startswith("made.sinks.loki.sink:") for place in found)
@@ -243,7 +243,7 @@ def test_an_import_with_a_literal_name_is_no_finding(tmp_path: Path) -> None:
         modules = tree.modules
         config.reload()
     """
-    tree = made_up(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
+    tree = write_package(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
     assert import_rules.dynamic_imports(tree, ()) == []
 
 
@@ -313,14 +313,14 @@ def test_an_import_with_a_literal_name_is_no_finding(tmp_path: Path) -> None:
     ],
 )
 def test_a_clean_chunk_that_is_made_outside_sanitize_is_found(tmp_path: Path, text: str) -> None:
-    tree = made_up(tmp_path, {"model.py": CLASS, "tail/__init__.py": "", "cli/run.py": text})
+    tree = write_package(tmp_path, {"model.py": CLASS, "tail/__init__.py": "", "cli/run.py": text})
     found = import_rules.clean_chunks_made_outside_sanitize(tree, holders={"Known"})
     assert found
     assert all(place.startswith("made.cli.run:") for place in found)
 
 
 def test_sanitize_makes_clean_chunks_and_others_name_the_type(tmp_path: Path) -> None:
-    tree = made_up(
+    tree = write_package(
         tmp_path,
         {
             "model.py": CLASS,
@@ -391,7 +391,7 @@ def test_sanitize_makes_clean_chunks_and_others_name_the_type(tmp_path: Path) ->
 def test_what_is_reached_by_a_computed_name_or_made_of_bytes_is_found(
     tmp_path: Path, text: str
 ) -> None:
-    tree = made_up(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
+    tree = write_package(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
     found = reflection_rules.reflection(tree)
     assert found
     assert all(place.startswith("made.sinks.loki.sink:") for place in found)
@@ -413,14 +413,14 @@ def test_a_literal_name_and_a_module_before_a_dot_are_no_finding(tmp_path: Path)
         allowed = getattr(event, name)
         hints = get_type_hints(Event)
     """
-    tree = made_up(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
+    tree = write_package(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
     assert len(reflection_rules.reflection(tree)) == 2
     known = {"made.sinks.loki.sink: event", "made.sinks.loki.sink: get_type_hints(Event)"}
     assert reflection_rules.reflection(tree, known) == []
 
 
 def test_a_client_that_is_imported_away_from_its_home_is_found(tmp_path: Path) -> None:
-    tree = made_up(
+    tree = write_package(
         tmp_path,
         {
             "tail/watcher.py": "import watchdog.observers",

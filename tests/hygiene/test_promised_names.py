@@ -62,7 +62,7 @@ def documents() -> str:
     )
 
 
-def loaded(code: str, tmp_path: Path) -> set[str]:
+def list_loaded(code: str, tmp_path: Path) -> set[str]:
     """The top-level packages that a fresh interpreter loads for `code`."""
     answer = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", code],
@@ -123,7 +123,7 @@ def test_every_metric_that_a_document_names_exists() -> None:
 
 
 def test_the_command_line_loads_no_heavy_client(tmp_path: Path) -> None:
-    assert not loaded("import tracesidecar.cli", tmp_path) & HEAVY
+    assert not list_loaded("import tracesidecar.cli", tmp_path) & HEAVY
 
 
 def test_a_daemon_with_only_a_directory_sink_loads_no_client_of_another(tmp_path: Path) -> None:
@@ -146,5 +146,5 @@ path = "{tmp_path}/lake"
         "from tracesidecar.cli import main\n"
         "assert main() in (0, None)"
     )
-    assert not loaded(code, tmp_path) & {"boto3", "botocore", "s3transfer"}
+    assert not list_loaded(code, tmp_path) & {"boto3", "botocore", "s3transfer"}
     assert list((tmp_path / "lake").rglob("*.jsonl.gz"))

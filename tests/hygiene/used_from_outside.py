@@ -56,6 +56,7 @@ used.workspace_id
 
 # A key of `status --json`.
 used.rejected_reload
+used.figures_from
 
 # The hook of a library, which calls it by this name.
 used.on_broken_pipe

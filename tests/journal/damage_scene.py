@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from random import Random
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
 from tests.journal.damages import Damage
 from tests.warm import warm
 from tracesidecar.cli import main
@@ -39,9 +39,9 @@ class Scene:
         self.sidecar = sidecar = Sidecar(folder)
         sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "1s"\n')
         for number in range(40):
-            append(sidecar.traces / f"{number}.jsonl", numbered(1000 + number, 2))
+            append(sidecar.traces / f"{number}.jsonl", number_lines(1000 + number, 2))
         self.growing = sidecar.traces / "a.jsonl"
-        append(self.growing, [*numbered(0, 50), *[b"not JSON"] * 30])
+        append(self.growing, [*number_lines(0, 50), *[b"not JSON"] * 30])
         assert self.call("ship", "--once")[0] == 0
         self.size = self.growing.stat().st_size
         self.saved = folder / "saved"
@@ -62,7 +62,7 @@ class Scene:
             shutil.rmtree(sidecar.folder / name)
             shutil.copytree(self.saved / name, sidecar.folder / name)
         os.truncate(self.growing, self.size)
-        append(self.growing, numbered(50, 25))
+        append(self.growing, number_lines(50, 25))
 
     def call(self, *words: str) -> tuple[int, str]:
         """Run a command in this process; return its exit code, and all that it showed."""
@@ -79,10 +79,10 @@ class Scene:
         self.restore()
         damage(self.sidecar.state, Random(f"{self.seed} {name}"))
         for command in READING:
-            self.says_it_well(*command)
+            self.run_cleanly(*command)
         code = self.ship()
         for command in READING:
-            self.says_it_well(*command)
+            self.run_cleanly(*command)
         if code == 78:
             # what the sentence says: move the journal away, and start with an empty directory
             shutil.rmtree(self.sidecar.state)
@@ -105,15 +105,15 @@ class Scene:
     def ship(self) -> int:
         """Ship until nothing is left behind, or that is not possible."""
         for _ in range(10):
-            if (code := self.says_it_well(*SHIP)) != 75:
+            if (code := self.run_cleanly(*SHIP)) != 75:
                 return code
         return 75
 
     def lines(self) -> list[bytes]:
         """All valid lines of all files."""
-        return [*numbered(0, 75), *(n for k in range(40) for n in numbered(1000 + k, 2))]
+        return [*number_lines(0, 75), *(n for k in range(40) for n in number_lines(1000 + k, 2))]
 
-    def says_it_well(self, *words: str) -> int:
+    def run_cleanly(self, *words: str) -> int:
         """Run a command; what it shows is never a traceback, and 78 names the journal."""
         code, shown = self.call(*(word.format(file=self.growing) for word in words))
         assert code in (0, 64, 65, 75, 78), (words, code, shown)

@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
 from tests.journal.damage_scene import NEVER_SHOWN, Scene
 from tests.journal.damages import Damage, all_damages, journal, of_index, overwrite
 from tracesidecar.errors import StateError
@@ -28,7 +28,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return Scene(tmp_path_factory.mktemp("damage"), SEED)
 
 
-def chosen(state: Path, share: int) -> list[tuple[str, Damage]]:
+def choose_damages(state: Path, share: int) -> list[tuple[str, Damage]]:
     """Return every damage, or one in `share` of those of single values."""
     rng = Random(SEED)
     return [
@@ -39,7 +39,7 @@ def chosen(state: Path, share: int) -> list[tuple[str, Damage]]:
 
 
 def test_a_damage_ends_in_a_repair_or_in_one_sentence(scene: Scene) -> None:
-    damages = Random(SEED).sample(chosen(scene.saved / "state", 30), 10)
+    damages = Random(SEED).sample(choose_damages(scene.saved / "state", 30), 10)
     assert not scene.not_survived(damages)
 
 
@@ -95,13 +95,13 @@ def test_a_prefix_that_became_text_does_not_hang_the_start(tmp_path: Path) -> No
 
 
 def test_damage_that_appears_while_running_ends_with_one_sentence(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.arrives(10)
     other = sqlite3.connect(journal(sidecar.state), isolation_level=None)
     other.execute("DROP TABLE offset")
     other.close()
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     assert sidecar.daemon is not None
     assert sidecar.daemon.wait(120) == 78
     shown = sidecar.log.read_text()
@@ -113,7 +113,7 @@ def test_damage_that_appears_while_running_ends_with_one_sentence(sidecar: Sidec
 def test_a_symbolic_link_that_leads_nowhere_is_named_with_exit_78(
     sidecar: Sidecar, suffix: str
 ) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     assert sidecar.ship().returncode == 0
     path = journal(sidecar.state).with_name(f"journal.sqlite{suffix}")
     path.unlink(missing_ok=True)
@@ -127,13 +127,13 @@ def test_a_symbolic_link_that_leads_nowhere_is_named_with_exit_78(
 
 @pytest.mark.long
 def test_a_file_that_is_overwritten_while_running_costs_no_line(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.start()
     sidecar.arrives(10)
     for suffix in ("", "-wal"):
         path = journal(sidecar.state).with_name(f"journal.sqlite{suffix}")
         overwrite(path, 0, bytes(path.stat().st_size))
-    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     sidecar.arrives(20)  # SQLite goes on with the pages that it has in memory, or notices
     assert sidecar.stop() in (0, 75, 78) if not sidecar.has_ended() else True
     shown = sidecar.log.read_text()
@@ -146,4 +146,4 @@ def test_a_file_that_is_overwritten_while_running_costs_no_line(sidecar: Sidecar
             path.unlink()
         sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "beginning"\n')
         assert sidecar.ship().returncode == 0
-    assert set(sidecar.lines()) == set(numbered(0, 20))
+    assert set(sidecar.lines()) == set(number_lines(0, 20))

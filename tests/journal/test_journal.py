@@ -54,7 +54,7 @@ def plan(batch: str = "b1", at: int = 100) -> Plan:
     )
 
 
-def rejected(start: int = 4, sink: str = "") -> QuarantinedLine:
+def make_rejected(start: int = 4, sink: str = "") -> QuarantinedLine:
     return QuarantinedLine(
         1, sink, start, start + 3, "agent", "/traces/a.jsonl", 0, "not_json", b"k"
     )
@@ -107,14 +107,19 @@ def test_a_line_rejected_by_validation_is_one_row_however_many_sinks_pass_it(
     journal: Journal,
 ) -> None:
     journal.sinks.begin("other", "http://x", {})
-    assert journal.commit(Commit("lake", None, {}, (rejected(),)), ignore) == 1
-    assert journal.commit(Commit("other", None, {}, (rejected(), rejected(20))), ignore) == 1
-    assert [entry.line for entry in journal.quarantine.load()] == [rejected(), rejected(20)]
+    assert journal.commit(Commit("lake", None, {}, (make_rejected(),)), ignore) == 1
+    assert (
+        journal.commit(Commit("other", None, {}, (make_rejected(), make_rejected(20))), ignore) == 1
+    )
+    assert [entry.line for entry in journal.quarantine.load()] == [
+        make_rejected(),
+        make_rejected(20),
+    ]
 
 
 def test_a_line_that_two_destinations_reject_is_a_row_for_each(journal: Journal) -> None:
-    journal.commit(Commit("lake", None, {}, (rejected(sink="lake"),)), ignore)
-    journal.commit(Commit("other", None, {}, (rejected(sink="other"),)), ignore)
+    journal.commit(Commit("lake", None, {}, (make_rejected(sink="lake"),)), ignore)
+    journal.commit(Commit("other", None, {}, (make_rejected(sink="other"),)), ignore)
     assert journal.quarantine.count() == {
         ("agent", "lake", "not_json"): 1,
         ("agent", "other", "not_json"): 1,
@@ -128,7 +133,7 @@ def test_a_commit_that_fails_in_the_middle_changes_nothing(journal: Journal) -> 
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        journal.commit(Commit("lake", "b1", {1: Checkpoint(10, b"t")}, (rejected(),)), fail)
+        journal.commit(Commit("lake", "b1", {1: Checkpoint(10, b"t")}, (make_rejected(),)), fail)
     assert journal.sinks.load_offsets("lake") == {}
     assert journal.plans.load("lake") == [plan()]
     assert journal.quarantine.load() == []
@@ -158,7 +163,7 @@ def test_forgetting_a_segment_removes_its_offsets_and_keeps_its_quarantined_line
     journal: Journal,
 ) -> None:
     journal.segments.save([record(1)])
-    journal.commit(Commit("lake", None, {1: Checkpoint(10, b"t")}, (rejected(),)), ignore)
+    journal.commit(Commit("lake", None, {1: Checkpoint(10, b"t")}, (make_rejected(),)), ignore)
     journal.segments.forget([1])
     assert journal.segments.load() == []
     assert journal.sinks.load_offsets("lake") == {}
@@ -185,17 +190,17 @@ def test_what_arrives_after_its_file_was_released_is_no_loss(tmp_path: Path) -> 
     )
     journal.segments.forget([1])
 
-    def lost(journal: Journal) -> list[tuple[str, int, int, str]]:
+    def list_lost(journal: Journal) -> list[tuple[str, int, int, str]]:
         return [(each.sink, each.start, each.bytes, each.reason) for each in journal.losses.load()]
 
-    assert lost(journal) == [("far", 4, 6, "released")]
+    assert list_lost(journal) == [("far", 4, 6, "released")]
     assert [(each.sink, each.bytes) for each in told] == [("far", 6)]
     journal.commit(Commit("far", None, {1: Checkpoint(8, b"")}, ()), ignore)
-    assert lost(journal) == [("far", 8, 2, "released")]
+    assert list_lost(journal) == [("far", 8, 2, "released")]
     journal.close()
     again = Journal.open(str(tmp_path))
     again.commit(Commit("far", None, {1: Checkpoint(10, b"")}, ()), ignore)
-    assert lost(again) == []
+    assert list_lost(again) == []
     again.close()
 
 

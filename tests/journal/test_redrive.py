@@ -18,7 +18,7 @@ def ignore(_point: str) -> None:
     return None
 
 
-def rejected(start: int = 4, sink: str = "", reason: str = "not_json") -> QuarantinedLine:
+def make_rejected(start: int = 4, sink: str = "", reason: str = "not_json") -> QuarantinedLine:
     return QuarantinedLine(1, sink, start, start + 3, "agent", "/traces/a.jsonl", 0, reason, b"k")
 
 
@@ -27,7 +27,7 @@ def journal(tmp_path: Path) -> Journal:
     journal = Journal.open(str(tmp_path))
     for name in ("lake", "far"):
         journal.sinks.begin(name, name, {})
-        journal.commit(Commit(name, None, {1: Checkpoint(10, b"t")}, (rejected(),)), ignore)
+        journal.commit(Commit(name, None, {1: Checkpoint(10, b"t")}, (make_rejected(),)), ignore)
     return journal
 
 
@@ -78,7 +78,7 @@ def test_a_sink_that_has_the_line_is_not_given_it_again_when_another_rejected_it
 def test_a_line_that_the_destination_rejects_then_is_a_row_of_that_sink(journal: Journal) -> None:
     [entry] = journal.quarantine.load()
     journal.redrive_requests.add({entry.id: ["lake", "far"]})
-    assert deliver(journal, "far", rejected(sink="far", reason="bad_request")) == 1
+    assert deliver(journal, "far", make_rejected(sink="far", reason="bad_request")) == 1
     deliver(journal, "lake")
     assert rows(journal) == [("far", 4, "bad_request")]
 
@@ -86,10 +86,12 @@ def test_a_line_that_the_destination_rejects_then_is_a_row_of_that_sink(journal:
 def test_a_line_that_its_sink_rejects_again_keeps_its_row_with_the_new_reason(
     journal: Journal,
 ) -> None:
-    journal.commit(Commit("far", None, {1: Checkpoint(20, b"t")}, (rejected(14, "far"),)), ignore)
+    journal.commit(
+        Commit("far", None, {1: Checkpoint(20, b"t")}, (make_rejected(14, "far"),)), ignore
+    )
     entry = journal.quarantine.load()[1]
     journal.redrive_requests.add({entry.id: ["far"]})
-    assert deliver(journal, "far", rejected(14, "far", "too_big")) == 0
+    assert deliver(journal, "far", make_rejected(14, "far", "too_big")) == 0
     assert rows(journal)[1] == ("far", 14, "too_big")
     assert journal.redrive_requests.load() == {}
 
@@ -97,7 +99,7 @@ def test_a_line_that_its_sink_rejects_again_keeps_its_row_with_the_new_reason(
 def test_a_redriven_line_that_validation_rejects_now_keeps_its_row(journal: Journal) -> None:
     [entry] = journal.quarantine.load()
     journal.redrive_requests.add({entry.id: ["lake"]})
-    deliver(journal, "lake", rejected(reason="too_deep"))
+    deliver(journal, "lake", make_rejected(reason="too_deep"))
     assert rows(journal) == [("", 4, "too_deep")]
     assert journal.redrive_requests.load() == {}
 
@@ -114,13 +116,16 @@ def test_a_redrive_moves_no_offset(journal: Journal) -> None:
 def test_a_sink_that_was_behind_and_passes_the_line_as_usual_is_not_given_it_twice(
     journal: Journal, is_rejected_again: bool
 ) -> None:
-    journal.commit(Commit("lake", None, {1: Checkpoint(40, b"t")}, (rejected(30),)), ignore)
+    journal.commit(Commit("lake", None, {1: Checkpoint(40, b"t")}, (make_rejected(30),)), ignore)
     entry = journal.quarantine.load()[1]
     journal.redrive_requests.add({entry.id: ["lake", "far"]})
     deliver(journal, "lake")
     journal.commit(
         Commit(
-            "far", None, {1: Checkpoint(40, b"t")}, (rejected(30),) if is_rejected_again else ()
+            "far",
+            None,
+            {1: Checkpoint(40, b"t")},
+            (make_rejected(30),) if is_rejected_again else (),
         ),
         ignore,
     )
@@ -157,7 +162,7 @@ def test_a_dropped_line_is_not_requested_any_more_and_its_id_is_not_used_again(
     journal.redrive_requests.add({entry.id: ["lake"]})
     journal.quarantine.drop([entry.id])
     assert (journal.quarantine.load(), journal.quarantine.load_requested("lake")) == ([], [])
-    journal.commit(Commit("lake", None, {}, (rejected(50),)), ignore)
+    journal.commit(Commit("lake", None, {}, (make_rejected(50),)), ignore)
     [next_entry] = journal.quarantine.load()
     assert next_entry.id > entry.id
 

@@ -207,7 +207,7 @@ def test_a_plan_of_an_earlier_version_is_read() -> None:
 
 
 def test_the_file_shrinks_once_segments_are_forgotten(third: Path) -> None:
-    """Also a file that an earlier version made: it is written anew at the first start."""
+    """Also a file that an earlier version made: it is rewritten at the first start."""
     journal = Journal.open(str(third))
     [record] = journal.segments.load()
     journal.segments.save(replace(record, id=number) for number in range(2, 20_000))

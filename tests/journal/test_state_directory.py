@@ -47,7 +47,7 @@ def volume() -> Iterator[Path]:
         yield Path(folder)
 
 
-def shared(volume: Path, mode: int = 0o2777, owner: int = 0) -> Path:
+def make_shared(volume: Path, mode: int = 0o2777, owner: int = 0) -> Path:
     """Make what kubelet makes of an emptyDir for a Pod with fsGroup 10001."""
     path = volume / "state"
     path.mkdir()
@@ -154,7 +154,7 @@ def test_a_file_in_the_place_of_the_directory_is_reported(tmp_path: Path) -> Non
 def test_in_a_volume_of_kubernetes_the_state_has_a_directory_of_its_own(
     volume: Path, mode: int
 ) -> None:
-    given = shared(volume, mode)
+    given = make_shared(volume, mode)
     for _start in range(2):
         assert prepare_as_user(given) == str(given / NAME)
         # what kubelet does to a persistent volume each time that it mounts it for an fsGroup
@@ -166,7 +166,7 @@ def test_in_a_volume_of_kubernetes_the_state_has_a_directory_of_its_own(
 
 @needs_root
 def test_a_directory_that_the_user_may_not_write_to_is_rejected_with_advice(volume: Path) -> None:
-    given = shared(volume, 0o755)
+    given = make_shared(volume, 0o755)
     with pytest.raises(StateError, match="belongs to user 0"):
         prepare_as_user(given)
     with pytest.raises(StateError, match="fsGroup"):
@@ -175,7 +175,7 @@ def test_a_directory_that_the_user_may_not_write_to_is_rejected_with_advice(volu
 
 @needs_root
 def test_a_planted_symbolic_link_is_not_followed(volume: Path) -> None:
-    given = shared(volume)
+    given = make_shared(volume)
     elsewhere = volume / "elsewhere"
     elsewhere.mkdir()
     os.chown(elsewhere, USER, USER)
@@ -191,7 +191,7 @@ def test_a_planted_symbolic_link_is_not_followed(volume: Path) -> None:
 def test_a_planted_directory_of_somebody_else_is_rejected(
     volume: Path, owner: int, mode: int
 ) -> None:
-    given = shared(volume)
+    given = make_shared(volume)
     (given / NAME).mkdir()
     os.chown(given / NAME, owner, owner)
     (given / NAME).chmod(mode)
@@ -202,7 +202,7 @@ def test_a_planted_directory_of_somebody_else_is_rejected(
 
 @needs_root
 def test_a_planted_file_is_rejected(volume: Path) -> None:
-    given = shared(volume)
+    given = make_shared(volume)
     (given / NAME).touch()
     with pytest.raises(StateError, match="no directory"):
         prepare_as_user(given)
@@ -210,7 +210,7 @@ def test_a_planted_file_is_rejected(volume: Path) -> None:
 
 @needs_root
 def test_what_somebody_else_left_while_the_directory_was_open_is_rejected(volume: Path) -> None:
-    given = shared(volume, 0o777, owner=USER)
+    given = make_shared(volume, 0o777, owner=USER)
     journal_in(given, owner=1234)
     with pytest.raises(StateError, match="user 1234 has put journal"):
         prepare_as_user(given)
@@ -218,7 +218,7 @@ def test_what_somebody_else_left_while_the_directory_was_open_is_rejected(volume
 
 @needs_root
 def test_root_looks_at_the_state_of_the_user_but_does_not_run_in_it(volume: Path) -> None:
-    given = shared(volume)
+    given = make_shared(volume)
     prepare_as_user(given)
     journal_in(given / NAME, owner=USER)
     assert find_state_directory(str(given)) == str(given / NAME)
@@ -229,7 +229,7 @@ def test_root_looks_at_the_state_of_the_user_but_does_not_run_in_it(volume: Path
 @needs_root
 def test_root_has_its_state_in_no_directory_of_another_user(volume: Path) -> None:
     """Its owner could put links there, for files that root makes."""
-    given = shared(volume, 0o755, owner=USER)
+    given = make_shared(volume, 0o755, owner=USER)
     directory = find_state_directory(str(given))
     prepare_state_directory(directory)
     assert (directory, mode_of(directory)) == (str(given / OWN), 0o700)
@@ -237,7 +237,7 @@ def test_root_has_its_state_in_no_directory_of_another_user(volume: Path) -> Non
 
 @needs_root
 def test_root_does_not_run_with_a_journal_that_another_user_may_have_planted(volume: Path) -> None:
-    given = shared(volume, 0o755, owner=USER)
+    given = make_shared(volume, 0o755, owner=USER)
     journal_in(given, owner=USER)
     with pytest.raises(StateError, match=f"belongs to user {USER}"):
         prepare_state_directory(find_state_directory(str(given)))
@@ -245,7 +245,7 @@ def test_root_does_not_run_with_a_journal_that_another_user_may_have_planted(vol
 
 @needs_root
 def test_roots_journal_in_a_directory_of_another_user_stays_where_it_is(volume: Path) -> None:
-    given = shared(volume, 0o755, owner=USER)
+    given = make_shared(volume, 0o755, owner=USER)
     journal_in(given, owner=0)
     prepare_state_directory(find_state_directory(str(given)))
     assert find_state_directory(str(given)) == str(given)
@@ -276,6 +276,6 @@ def test_a_link_in_the_path_of_the_state_is_followed_only_if_root_made_it(
 def test_a_journal_in_a_directory_of_the_group_stays_where_earlier_versions_put_it(
     volume: Path,
 ) -> None:
-    given = shared(volume, 0o2770)
+    given = make_shared(volume, 0o2770)
     journal_in(given, owner=USER)
     assert prepare_as_user(given) == str(given)

@@ -90,7 +90,7 @@ def small_batches(root: Path, given: Rows | None = None) -> Shipped:
     return shipped
 
 
-def opened(root: Path) -> duckdb.DuckDBPyConnection:
+def open_lake(root: Path) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect()
     folders: dict[LakeFormat, str] = {"json": "v1", "parquet": "parquet/v1"}
     forms = tuple(form for form, folder in folders.items() if any((root / folder).rglob("*.*")))
@@ -100,12 +100,12 @@ def opened(root: Path) -> duckdb.DuckDBPyConnection:
 
 
 def events(root: Path) -> list[tuple[object, ...]]:
-    return opened(root).execute("SELECT DISTINCT * FROM events ORDER BY event_id").fetchall()
+    return open_lake(root).execute("SELECT DISTINCT * FROM events ORDER BY event_id").fetchall()
 
 
 def totals(root: Path) -> set[tuple[object, ...]]:
     return set(
-        opened(root)
+        open_lake(root)
         .execute(
             "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM "
             "model_calls GROUP BY dialect"

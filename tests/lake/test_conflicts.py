@@ -33,7 +33,7 @@ def line(text: str, minute: int = 0, **given: object) -> Event:
     return event(1, **(columns | given))
 
 
-def derived(text: str) -> str:
+def derive_id(text: str) -> str:
     """Return the id under which a second line is stored, by its definition in the docs."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     return hashlib.sha256(f"{ID}\0{digest}".encode()).hexdigest()[:32]
@@ -74,9 +74,9 @@ def test_the_line_that_came_first_keeps_the_id_in_whatever_object_it_is(
         [done] = compact(root)
         assert rows(root, done) == {
             ID: "first",
-            derived("second"): "second",
-            derived("third"): "third",
-            derived("fourth"): "fourth",
+            derive_id("second"): "second",
+            derive_id("third"): "third",
+            derive_id("fourth"): "fourth",
         }
         assert (done.duplicates, done.conflicts) == (2, 3)
 
@@ -94,8 +94,8 @@ def test_what_arrives_after_a_compaction_is_compared_with_what_it_made(tmp_path:
     ):
         shipped.batch([("codex", each) for each in late])
         [done] = compact(root)
-        kept = {ID: "first", derived("second"): "second"}
-        assert rows(root, done) == kept | ({derived("third"): "third"} if number else {})
+        kept = {ID: "first", derive_id("second"): "second"}
+        assert rows(root, done) == kept | ({derive_id("third"): "third"} if number else {})
         assert done.conflicts == conflicts
 
 
@@ -132,7 +132,7 @@ def test_a_line_in_conflict_stays_when_only_the_other_one_came_again_by_other_ru
             compact(root)
         shipped.batch([("codex", again)])
         [done] = compact(root)
-        kept = {ID: "first, by new rules", derived("second"): "second"}
+        kept = {ID: "first, by new rules", derive_id("second"): "second"}
         assert rows(root, done) == kept
         newer = line("second, by new rules", 6, processed_by="1.1.0+00000000", **yours)
         shipped.batch([("codex", newer)])
@@ -152,14 +152,14 @@ def test_rows_that_do_not_say_of_which_line_they_are_are_repeats(
 
 def test_a_derived_id_that_a_third_line_has_leads_to_the_next(tmp_path: Path) -> None:
     root = tmp_path / "lake"
-    squatter = line("squatter", 1, event_id=derived("second"))
+    squatter = line("squatter", 1, event_id=derive_id("second"))
     ship(root, [[line("first", 1)], [line("second", 2), squatter]])
     [done] = compact(root)
     digest = hashlib.sha256(b"second").hexdigest()
-    next_id = hashlib.sha256(f"{derived('second')}\0{digest}".encode()).hexdigest()[:32]
+    next_id = hashlib.sha256(f"{derive_id('second')}\0{digest}".encode()).hexdigest()[:32]
     assert rows(root, done) == {
         ID: "first",
-        derived("second"): "squatter",
+        derive_id("second"): "squatter",
         next_id: "second",
     }
 

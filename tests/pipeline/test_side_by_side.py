@@ -48,7 +48,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
     return counter
 
 
-def stopped_clock() -> float:
+def read_stopped_clock() -> float:
     """No send is slow by it, whatever else the machine does."""
     return 1000.0
 
@@ -70,10 +70,10 @@ def service_over(folder: Path) -> Service:
         metrics,
         watcher=None,
         at=lambda _point: None,
-        clock=stopped_clock,
+        clock=read_stopped_clock,
     )
     return Service(
-        wiring.worker, wiring.sinks, journal, metrics, poll_seconds=0.2, clock=stopped_clock
+        wiring.worker, wiring.sinks, journal, metrics, poll_seconds=0.2, clock=read_stopped_clock
     )
 
 

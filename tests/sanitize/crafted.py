@@ -148,7 +148,7 @@ _UNITS = {
 }
 
 
-def _repeated(unit: str, size: int) -> str:
+def _repeat(unit: str, size: int) -> str:
     return unit * max(1, size // len(json.dumps(unit)[1:-1]))
 
 
@@ -164,7 +164,7 @@ def _cut_off(text: str) -> bytes:
     return json.dumps({"a": json.dumps({"b": text, "c": [1]})[:-6]}).encode()
 
 
-def _nested(text: str, depth: int) -> bytes:
+def _nest(text: str, depth: int) -> bytes:
     for _ in range(depth):
         text = json.dumps({"a": text})
     return text.encode()
@@ -201,11 +201,11 @@ def _fitting(make: Callable[[int], bytes], size: int) -> bytes:
 
 
 PLACES: dict[str, Callable[[str, int], bytes]] = {
-    "leaf": lambda unit, size: _leaf(_repeated(unit, size)),
-    "UTF-8": lambda unit, size: _in_utf8(_repeated(unit, size)),
-    "cut off": lambda unit, size: _cut_off(_repeated(unit, size // 2)),
-    "nested": lambda unit, size: _nested(_repeated(unit, size // 2), 2),
-    "nested deep": lambda unit, size: _nested(_repeated(unit, size // 2), 6),
+    "leaf": lambda unit, size: _leaf(_repeat(unit, size)),
+    "UTF-8": lambda unit, size: _in_utf8(_repeat(unit, size)),
+    "cut off": lambda unit, size: _cut_off(_repeat(unit, size // 2)),
+    "nested": lambda unit, size: _nest(_repeat(unit, size // 2), 2),
+    "nested deep": lambda unit, size: _nest(_repeat(unit, size // 2), 6),
     "items": _items,
     "members": _members,
     "keys": _keys,
@@ -223,10 +223,10 @@ def _random_markers(size: int) -> bytes:
     return _leaf("".join(rng.choices('aB3="\\:%&;<>{}[]()-_./@ \n\x1b\u200b\uff21', k=size // 2)))
 
 
-def _packed(pack: Callable[[bytes], bytes], plain: bytes) -> Builder:
+def _pack(pack: Callable[[bytes], bytes], plain: bytes) -> Builder:
     """Small compressed texts that grow when decompressed, one after the other."""
     run = base64.b64encode(pack(plain)).decode()
-    return lambda size: _leaf(_repeated(run + " ", size))
+    return lambda size: _leaf(_repeat(run + " ", size))
 
 
 def _one_bomb(size: int) -> bytes:
@@ -291,9 +291,9 @@ def _deep_tree(size: int) -> bytes:
 BUILDERS: dict[str, Builder] = {
     "random units": _random_words,
     "random markers": _random_markers,
-    "gzip, much": _packed(gzip.compress, b"password=x1y2z3 " * 60),
-    "bzip2": _packed(bz2.compress, b"password=x1y2z3 " * 200),
-    "zlib of nothing": _packed(zlib.compress, b" " * 4000),
+    "gzip, much": _pack(gzip.compress, b"password=x1y2z3 " * 60),
+    "bzip2": _pack(bz2.compress, b"password=x1y2z3 " * 200),
+    "zlib of nothing": _pack(zlib.compress, b" " * 4000),
     "a bomb": _one_bomb,
     "different bombs": _different_bombs,
     "base64 in base64": _base64_in_base64,
@@ -308,7 +308,7 @@ BUILDERS: dict[str, Builder] = {
 }
 
 
-def crafted_lines(size: int) -> Iterator[tuple[str, bytes]]:
+def craft_lines(size: int) -> Iterator[tuple[str, bytes]]:
     """Every unit in every position, and the lines that are not a repetition."""
     for name, builder in BUILDERS.items():
         yield name, _fitting(builder, size)

@@ -48,7 +48,7 @@ class Case(NamedTuple):
     secret: str
 
 
-def drawn(shape: str, rng: random.Random) -> str:
+def draw(shape: str, rng: random.Random) -> str:
     """Fill `{alphabet:length}` and `{alphabet:from-to}`; `{uuid:1}` is a UUID."""
 
     def fill(match: re.Match[str]) -> str:
@@ -74,14 +74,14 @@ def tokens(rng: random.Random) -> Iterator[Case]:
     for kind, shapes in _TABLES["tokens"].items():
         for shape in shapes:
             for shell in _TABLES["anywhere"]:
-                yield _case(f"{kind}: {shape[:24]}", "anywhere", shell, drawn(shape, rng))
+                yield _case(f"{kind}: {shape[:24]}", "anywhere", shell, draw(shape, rng))
 
 
 def passwords(rng: random.Random) -> Iterator[Case]:
     """Passwords that their context identifies."""
     for shell in _TABLES["password_shells"]:
         for shape in _TABLES["values"]["passwords"]:
-            yield _case(shape, "password_shells", shell, drawn(shape, rng).strip(".-"))
+            yield _case(shape, "password_shells", shell, draw(shape, rng).strip(".-"))
 
 
 def urls(rng: random.Random) -> Iterator[Case]:
@@ -92,22 +92,22 @@ def urls(rng: random.Random) -> Iterator[Case]:
                 shape,
                 "urls",
                 shell,
-                drawn(shape, rng).translate(dict.fromkeys(map(ord, "@#%^+!~"), "x")),
+                draw(shape, rng).translate(dict.fromkeys(map(ord, "@#%^+!~"), "x")),
             )
 
 
-def named_tokens(rng: random.Random) -> Iterator[Case]:
+def make_named_tokens(rng: random.Random) -> Iterator[Case]:
     """Tokens that only their context identifies."""
     for shell in _TABLES["token_shells"]:
         for shape in _TABLES["values"]["tokens"]:
-            yield _case(shape, "token_shells", shell, drawn(shape, rng))
+            yield _case(shape, "token_shells", shell, draw(shape, rng))
 
 
 def vendor_keys(rng: random.Random) -> Iterator[Case]:
     """Tokens next to the name of their service."""
     for vendor, shape in _TABLES["vendors"].items():
         for shell, text in _TABLES["vendor_shells"].items():
-            secret = drawn(shape, rng)
+            secret = draw(shape, rng)
             yield Case(
                 vendor,
                 shell,
@@ -126,7 +126,7 @@ def basic_credentials(rng: random.Random) -> Iterator[Case]:
         "//r.example.org/:_auth=%s",
     ):
         for shape in _TABLES["values"]["passwords"]:
-            secret = base64.b64encode(f"bob:{drawn(shape, rng)}".encode()).decode()
+            secret = base64.b64encode(f"bob:{draw(shape, rng)}".encode()).decode()
             yield Case("basic", shell, shell % secret, secret)
 
 
@@ -135,7 +135,7 @@ def members(rng: random.Random) -> Iterator[Case]:
     for kind in ("password", "token"):
         for name in _TABLES["members"][f"{kind}_keys"]:
             for shape in _TABLES["values"][f"{kind}s"]:
-                secret = drawn(shape, rng)
+                secret = draw(shape, rng)
                 shells = (
                     {name: secret},
                     {"a": [{"b": {name: secret, "c": 1}}]},
@@ -152,7 +152,7 @@ GROUPS = {
     "tokens": tokens,
     "passwords": passwords,
     "urls": urls,
-    "named tokens": named_tokens,
+    "named tokens": make_named_tokens,
     "vendor keys": vendor_keys,
     "basic credentials": basic_credentials,
     "members": members,
@@ -162,7 +162,7 @@ GROUPS = {
 def benign(rng: random.Random) -> Iterator[tuple[str, str]]:
     """(class, text) of what must not be redacted; a text that is JSON is also tried as a line."""
     for kind, shape in _TABLES["benign"].items():
-        yield kind, drawn(shape, rng)
+        yield kind, draw(shape, rng)
 
 
 def _case(kind: str, table: str, shell: str, secret: str) -> Case:

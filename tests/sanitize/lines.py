@@ -24,14 +24,14 @@ def chunk_of(data: bytes, *, start: int = 0, torn: bool = False) -> Chunk:
     )
 
 
-def redacted(sanitizer: Sanitizer, value: object) -> object:
+def redact_value(sanitizer: Sanitizer, value: object) -> object:
     """Redact a value as one line and decode what comes back."""
     line = sanitizer.redact_line(json.dumps(value).encode())
     assert isinstance(line, bytes), line
     return json.loads(line)
 
 
-def labelled(name: str) -> list[dict[str, str]]:
+def load_labelled(name: str) -> list[dict[str, str]]:
     """The rows of a labelled corpus."""
     with gzip.open(corpus(name), "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.sanitize.lines import SHARED, chunk_of, corpus, labelled, placements, texts_of
+from tests.sanitize.lines import SHARED, chunk_of, corpus, load_labelled, placements, texts_of
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 BENIGN_SHARE = 0.98
@@ -21,7 +21,7 @@ def is_absent(row: dict[str, str], value: object) -> bool:
     return not any(secret in text for text in texts_of(value) for secret in visible)
 
 
-def found(sanitizer: Sanitizer, row: dict[str, str], line: bytes) -> bool:
+def is_found(sanitizer: Sanitizer, row: dict[str, str], line: bytes) -> bool:
     out = sanitizer.redact_line(line)
     assert isinstance(out, bytes), row["id"]
     return is_absent(row, json.loads(out))
@@ -47,12 +47,12 @@ def test_no_secret_is_missed_that_the_reference_finds(
     oracle = reference.Redactor(pii=False)
     rows = [
         row
-        for row in labelled(name)
+        for row in load_labelled(name)
         if row["secret"] and row["tier"] in {"secret", "high", "medium"}
     ]
     worse = []
     for row in rows:
-        if is_absent(row, oracle.redact_json({"out": row["text"]})[0]) and not found(
+        if is_absent(row, oracle.redact_json({"out": row["text"]})[0]) and not is_found(
             secrets_only, row, json.dumps({"out": row["text"]}).encode()
         ):
             worse.append(row["id"])
@@ -72,7 +72,7 @@ def test_secrets_are_found_in_every_placement(
 ) -> None:
     assert_found_everywhere(
         secrets_only,
-        [row for row in labelled(name) if row["secret"] and row["tier"] in tiers],
+        [row for row in load_labelled(name) if row["secret"] and row["tier"] in tiers],
         share,
     )
 
@@ -80,7 +80,7 @@ def test_secrets_are_found_in_every_placement(
 def test_core_personal_data_is_found_in_every_placement(strict: Sanitizer) -> None:
     rows = [
         row
-        for row in labelled("redaction-dev.jsonl.gz")
+        for row in load_labelled("redaction-dev.jsonl.gz")
         if row["secret"] and row["tier"] == "pii-core"
     ]
     assert_found_everywhere(strict, rows, 0.90)
@@ -90,7 +90,7 @@ def assert_found_everywhere(sanitizer: Sanitizer, rows: list[dict[str, str]], sh
     recall: Counter[str] = Counter()
     for row in rows:
         recall.update(
-            place for place, line in placements(row["text"]) if found(sanitizer, row, line)
+            place for place, line in placements(row["text"]) if is_found(sanitizer, row, line)
         )
     assert min(recall.values()) >= share * len(rows)
     assert max(recall.values()) - min(recall.values()) <= max(1, 0.01 * len(rows))
@@ -99,7 +99,7 @@ def assert_found_everywhere(sanitizer: Sanitizer, rows: list[dict[str, str]], sh
 def test_benign_rows_are_untouched(strict: Sanitizer) -> None:
     rows = [
         row
-        for row in labelled("redaction-dev.jsonl.gz")
+        for row in load_labelled("redaction-dev.jsonl.gz")
         if not row["secret"] and row["tier"] == "benign"
     ]
     assert len(rows) > 50

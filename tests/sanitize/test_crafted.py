@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import pytest
 
-from tests.sanitize.crafted import BUILDERS, Builder, crafted_lines
+from tests.sanitize.crafted import BUILDERS, Builder, craft_lines
 from tests.sanitize.lines import chunk_of
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE
 from tracesidecar.sanitize.sanitizer import Sanitizer
@@ -38,7 +38,7 @@ def slow_lines(
     measured.
     """
     slow: dict[str, float] = {}
-    for name, line in crafted_lines(size):
+    for name, line in craft_lines(size):
         if names is not None and name not in names:
             continue
         allowed = len(line) / SLOWEST_BYTES_PER_SECOND
@@ -67,7 +67,7 @@ def test_the_slowest_crafted_lines_are_not_slow_at_the_longest_size(
     secrets_only: Sanitizer,
 ) -> None:
     """All of them at 1 MiB take a quarter of an hour."""
-    spent = {name: seconds(secrets_only, line) for name, line in crafted_lines(64 << 10)}
+    spent = {name: seconds(secrets_only, line) for name, line in craft_lines(64 << 10)}
     slowest = sorted(spent, key=spent.__getitem__, reverse=True)[: len(spent) // 20]
     assert slow_lines(secrets_only, 1 << 20, slowest) == {}
 
@@ -113,5 +113,5 @@ def test_a_settings_file_stays_far_below_the_limit(secrets_only: Sanitizer) -> N
 
 
 def test_the_same_line_always_gives_the_same_result(secrets_only: Sanitizer) -> None:
-    for name, line in crafted_lines(3000):
+    for name, line in craft_lines(3000):
         assert secrets_only.redact_line(line) == secrets_only.redact_line(line), name

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from tests.sanitize.lines import chunk_of, placements, redacted, texts_of
+from tests.sanitize.lines import chunk_of, placements, redact_value, texts_of
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.sanitize.options import CustomRule, RedactionOptions
 from tracesidecar.sanitize.rules import list_disabled_secret_rules, load_catalogue
@@ -16,7 +16,7 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
 
 
-def made(cache_directory: str, **options: object) -> Sanitizer:
+def make_sanitizer(cache_directory: str, **options: object) -> Sanitizer:
     redaction = msgspec.structs.replace(RedactionOptions(), **options)
     return Sanitizer(redaction, cache_directory=cache_directory)
 
@@ -32,7 +32,7 @@ def made(cache_directory: str, **options: object) -> Sanitizer:
 def test_a_keyword_is_redacted_as_a_whole_word_in_any_case(
     cache_directory: str, keyword: str, text: str, expected: str
 ) -> None:
-    sanitizer = made(cache_directory, rule=(CustomRule(id="own", keyword=keyword),))
+    sanitizer = make_sanitizer(cache_directory, rule=(CustomRule(id="own", keyword=keyword),))
     assert sanitizer.redact_text(text) == expected
     for place, line in placements(text):
         out = sanitizer.redact_line(line)
@@ -54,7 +54,7 @@ def test_a_custom_rule_has_either_a_regex_or_a_keyword(rule: CustomRule) -> None
 
 
 def test_nothing_is_redacted_at_an_allowed_path(cache_directory: str) -> None:
-    sanitizer = made(
+    sanitizer = make_sanitizer(
         cache_directory, allow=("$.deploy.token", "$.steps[*].out", "$.list[0]", "$.any.*.password")
     )
     kept = {
@@ -63,14 +63,14 @@ def test_nothing_is_redacted_at_an_allowed_path(cache_directory: str) -> None:
         "list": [KEY_ID],
         "any": {"x": {"password": "correct horse"}},
     }
-    assert redacted(sanitizer, kept) == kept
+    assert redact_value(sanitizer, kept) == kept
     other = {
         "deploy": {"tokens": KEY_ID},
         "steps": [{"outer": KEY_ID}],
         "list": ["", KEY_ID],
         "any": {"password": "correct horse"},
     }
-    out = json.dumps(redacted(sanitizer, other))
+    out = json.dumps(redact_value(sanitizer, other))
     assert KEY_ID not in out
     assert "horse" not in out
 

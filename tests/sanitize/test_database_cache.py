@@ -23,7 +23,7 @@ LINE = json.dumps({"out": "key AKIA" + "Q7LPMN5HFZKE2345", "password": "x y"}).e
 REDACTED = b'{"out": "key [REDACTED:aws-access-key-id]", "password": "[REDACTED:key-name]"}'
 
 
-def stored(directory: pathlib.Path) -> dict[str, bytes]:
+def read_stored(directory: pathlib.Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
@@ -46,11 +46,11 @@ def cut_in_half(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
-def emptied(content: bytes) -> bytes:
+def empty(content: bytes) -> bytes:
     return b""
 
 
-def overwritten(content: bytes) -> bytes:
+def overwrite(content: bytes) -> bytes:
     return content[:100] + b"\0\0\0" + content[103:]
 
 
@@ -58,21 +58,21 @@ def overwritten(content: bytes) -> bytes:
     "damage",
     [
         pytest.param(cut_in_half, marks=pytest.mark.long),
-        pytest.param(emptied, marks=pytest.mark.long),
-        overwritten,
+        pytest.param(empty, marks=pytest.mark.long),
+        overwrite,
     ],
 )
 def test_damaged_files_are_compiled_again(
     tmp_path: pathlib.Path, damage: Callable[[bytes], bytes]
 ) -> None:
     Sanitizer(RedactionOptions(), cache_directory=str(tmp_path))
-    whole = stored(tmp_path)
+    whole = read_stored(tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(damage(path.read_bytes()))
     assert (
         Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == REDACTED
     )
-    assert stored(tmp_path).keys() == whole.keys()
+    assert read_stored(tmp_path).keys() == whole.keys()
 
 
 def test_a_database_of_another_build_is_compiled_again(tmp_path: pathlib.Path) -> None:
@@ -117,7 +117,7 @@ def test_without_a_child_process_the_database_is_compiled_in_this_process(
     assert (
         Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == REDACTED
     )
-    assert stored(tmp_path)
+    assert read_stored(tmp_path)
 
 
 def test_the_first_start_takes_hardly_more_memory_than_the_second(tmp_path: pathlib.Path) -> None:
@@ -170,7 +170,7 @@ def cache(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "cache"
 
 
-def loaded(cache: pathlib.Path, key: bytes | None = KEY) -> set[str]:
+def list_loaded(cache: pathlib.Path, key: bytes | None = KEY) -> set[str]:
     """Return the names of the databases that count."""
     kept = DatabaseCache(str(cache), key)
     names = [split_name(path) for path in cache.glob("*.hsdb")]
@@ -178,13 +178,13 @@ def loaded(cache: pathlib.Path, key: bytes | None = KEY) -> set[str]:
 
 
 def test_a_database_that_another_key_has_signed_does_not_count(cache: pathlib.Path) -> None:
-    assert loaded(cache) == set(POISONED)
-    assert loaded(cache, b"K" * 32) == set()
+    assert list_loaded(cache) == set(POISONED)
+    assert list_loaded(cache, b"K" * 32) == set()
     for name in POISONED:
         poison(cache, name)
-    assert loaded(cache) == set()
+    assert list_loaded(cache) == set()
     poison(cache, "words", b"K" * 32)
-    assert loaded(cache) == set()
+    assert list_loaded(cache) == set()
 
 
 def test_a_database_of_ours_does_not_count_under_another_name(cache: pathlib.Path) -> None:
@@ -192,19 +192,19 @@ def test_a_database_of_ours_does_not_count_under_another_name(cache: pathlib.Pat
     [whole] = cache.glob("rules-*")
     DatabaseCache(str(cache), KEY).store("rules", "0" * 32, blind_database())
     (cache / f"rules-{'0' * 32}.hsdb").replace(whole)
-    assert loaded(cache) == set(POISONED) - {"rules"}
+    assert list_loaded(cache) == set(POISONED) - {"rules"}
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o644])
 def test_a_database_that_others_may_use_does_not_count(cache: pathlib.Path, mode: int) -> None:
     [words] = cache.glob("words-*")
     words.chmod(mode)
-    assert loaded(cache) == set(POISONED) - {"words"}
+    assert list_loaded(cache) == set(POISONED) - {"words"}
 
 
 def test_a_directory_that_others_could_use_is_narrowed(cache: pathlib.Path) -> None:
     cache.chmod(0o777)
-    assert loaded(cache) == set(POISONED), "what others have put there is not signed"
+    assert list_loaded(cache) == set(POISONED), "what others have put there is not signed"
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
 
 
@@ -213,15 +213,15 @@ def test_neither_the_directory_nor_a_file_is_reached_through_a_link(
 ) -> None:
     link = tmp_path / "link"
     link.symlink_to(cache)
-    assert loaded(link) == set()
+    assert list_loaded(link) == set()
     [words], [runs] = cache.glob("words-*"), cache.glob("runs-*")
     words.rename(tmp_path / "words")
     words.symlink_to(tmp_path / "words")
     runs.unlink()
     os.mkfifo(runs)
-    assert loaded(cache) == set(POISONED) - {"words", "runs"}
+    assert list_loaded(cache) == set(POISONED) - {"words", "runs"}
     Sanitizer(RedactionOptions(), cache_directory=str(cache), cache_key=KEY)
-    assert loaded(cache) == set(POISONED), "they are written anew, not through the link"
+    assert list_loaded(cache) == set(POISONED), "they are rewritten, not through the link"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")
@@ -230,9 +230,9 @@ def test_what_belongs_to_somebody_else_does_not_count(
 ) -> None:
     [words] = cache.glob("words-*")
     os.chown(words, 65533, 65533)
-    assert loaded(cache) == set(POISONED) - {"words"}
+    assert list_loaded(cache) == set(POISONED) - {"words"}
     os.chown(cache, 65533, 65533)
-    assert loaded(cache) == set()
+    assert list_loaded(cache) == set()
     kept = DatabaseCache(str(cache), KEY)
     kept.store("words", "0", b"")
     assert kept.trouble == (
@@ -258,7 +258,7 @@ def test_what_belongs_to_somebody_else_does_not_count(
 def test_a_cache_has_a_key_of_its_own_where_nothing_is_installed(tmp_path: pathlib.Path) -> None:
     cache = tmp_path / "cache"
     sign_compiled(cache)
-    assert loaded(cache, None) == set(POISONED)
+    assert list_loaded(cache, None) == set(POISONED)
     key = cache / "key"
     assert (stat.S_IMODE(key.stat().st_mode), key.stat().st_size) == (0o600, 32)
     first = key.read_bytes()
@@ -270,12 +270,12 @@ def test_a_cache_has_a_key_of_its_own_where_nothing_is_installed(tmp_path: pathl
         lambda: key.unlink(),
     ):
         damage()
-        assert loaded(cache, None) == set()
+        assert list_loaded(cache, None) == set()
         DatabaseCache(str(cache)).store("words", "0", b"")
         (tmp_path / "link").unlink(missing_ok=True)
         key.write_bytes(first)
         key.chmod(0o600)
-        assert loaded(cache, None) >= set(POISONED)
+        assert list_loaded(cache, None) >= set(POISONED)
 
 
 def test_the_package_has_no_compiled_database() -> None:

@@ -29,7 +29,7 @@ def trajectory(number: int, **more: object) -> dict[str, object]:
     return {"trajectory": steps, "info": {"cost": 0.1, "exit": None}, "empty": {}, **more}
 
 
-def indented(number: int, **more: object) -> bytes:
+def indent_document(number: int, **more: object) -> bytes:
     return json.dumps(trajectory(number, **more), indent=2).encode()
 
 
@@ -37,7 +37,7 @@ def compact(number: int, **more: object) -> bytes:
     return json.dumps(trajectory(number, **more)).encode()
 
 
-PRETTY = indented(1)
+PRETTY = indent_document(1)
 FAULTS = {
     "nan": PRETTY.replace(b"0.1", b"NaN"),
     "trailing comma": PRETTY.replace(b"{}", b"{},"),
@@ -76,7 +76,7 @@ def documents(data: bytes, ending: Ending = Ending.FINAL) -> list[Document]:
 
 
 @pytest.mark.parametrize("separator", SEPARATORS)
-@pytest.mark.parametrize("make", [indented, compact])
+@pytest.mark.parametrize("make", [indent_document, compact])
 def test_each_document_becomes_one_line_with_its_own_position(
     secrets_only: Sanitizer, make: object, separator: bytes
 ) -> None:
@@ -103,7 +103,10 @@ def test_a_compact_document_leaves_byte_by_byte(secrets_only: Sanitizer) -> None
 def test_a_fault_is_one_rejection_and_costs_no_other_document(
     secrets_only: Sanitizer, fault: str, separator: bytes
 ) -> None:
-    data = separator.join([indented(0), FAULTS[fault], indented(2), indented(3)]) + separator
+    data = (
+        separator.join([indent_document(0), FAULTS[fault], indent_document(2), indent_document(3)])
+        + separator
+    )
     cleaned = clean(secrets_only, data, start=700)
     assert [json.loads(line) for line in cleaned.data.splitlines()] == [
         trajectory(number) for number in (0, 2, 3)
@@ -111,7 +114,7 @@ def test_a_fault_is_one_rejection_and_costs_no_other_document(
     [rejection] = cleaned.rejected
     assert data[rejection.start - 700 : rejection.end - 700] == FAULTS[fault].strip()
     found = [data[at - 700 :][:length] for _, at, length in line_positions(cleaned, data)]
-    assert found == [indented(number) for number in (0, 2, 3)]
+    assert found == [indent_document(number) for number in (0, 2, 3)]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -139,8 +142,8 @@ def test_many_torn_documents_do_not_hide_a_whole_one_nor_take_forever(
 
 
 def test_a_torn_document_glued_to_a_whole_one_is_split_by_repair(secrets_only: Sanitizer) -> None:
-    torn = indented(1)[:60]
-    data = torn + indented(2) + b"\n"
+    torn = indent_document(1)[:60]
+    data = torn + indent_document(2) + b"\n"
     assert [r.reason for r in clean(secrets_only, data).rejected] == ["not_json"]
     cleaned = clean(secrets_only, data, repair=True)
     assert json.loads(cleaned.data) == trajectory(2)
@@ -151,7 +154,7 @@ def test_a_torn_document_glued_to_a_whole_one_is_split_by_repair(secrets_only: S
 
 @pytest.mark.parametrize("fault", ["nan", "half a surrogate pair"])
 def test_what_a_line_is_repaired_of_a_document_is_too(secrets_only: Sanitizer, fault: str) -> None:
-    cleaned = clean(secrets_only, FAULTS[fault] + b"\n" + indented(2), repair=True)
+    cleaned = clean(secrets_only, FAULTS[fault] + b"\n" + indent_document(2), repair=True)
     assert (cleaned.lines, cleaned.rejected, cleaned.repaired) == (2, (), (0,))
 
 
@@ -159,7 +162,7 @@ def test_what_a_line_is_repaired_of_a_document_is_too(secrets_only: Sanitizer, f
 def test_documents_in_utf_16_are_one_rejection_and_named_as_such(
     secrets_only: Sanitizer, encoding: str
 ) -> None:
-    data = (indented(1) + b"\n" + indented(2) + b"\n").decode().encode(encoding)
+    data = (indent_document(1) + b"\n" + indent_document(2) + b"\n").decode().encode(encoding)
     cleaned = clean(secrets_only, data)
     assert [rejection.reason for rejection in cleaned.rejected] == ["utf16"]
 
@@ -176,7 +179,7 @@ def test_documents_in_utf_16_are_one_rejection_and_named_as_such(
 def test_a_secret_is_redacted_whatever_lines_its_key_and_value_are_on(
     secrets_only: Sanitizer, secret: bytes
 ) -> None:
-    cleaned = clean(secrets_only, secret + b"\n" + indented(1))
+    cleaned = clean(secrets_only, secret + b"\n" + indent_document(1))
     assert cleaned.lines == 2
     assert b"[REDACTED:" in cleaned.data
     assert KEY_ID not in cleaned.data
@@ -186,11 +189,15 @@ def test_a_secret_is_redacted_whatever_lines_its_key_and_value_are_on(
 @pytest.mark.parametrize(
     "whole",
     [
-        [indented(1), indented(2)],
-        [indented(1, text="\U0001f600 grüße \ud83d?").replace(b"\\ud83d?", b"\\ud83d\\ude00")],
-        [b"[\n" + b",\n".join([compact(1), compact(2)]) + b"\n]", indented(3)],
-        [b"[" + b",\n".join([indented(1), indented(2)]) + b"]", indented(3)],
-        [json.dumps([trajectory(1), trajectory(2)], indent=0).encode(), indented(3)],
+        [indent_document(1), indent_document(2)],
+        [
+            indent_document(1, text="\U0001f600 grüße \ud83d?").replace(
+                b"\\ud83d?", b"\\ud83d\\ude00"
+            )
+        ],
+        [b"[\n" + b",\n".join([compact(1), compact(2)]) + b"\n]", indent_document(3)],
+        [b"[" + b",\n".join([indent_document(1), indent_document(2)]) + b"]", indent_document(3)],
+        [json.dumps([trajectory(1), trajectory(2)], indent=0).encode(), indent_document(3)],
         [b"12.5", b'"text {"', b"true", b"[]", b"{}", b"[\n\n]"],
     ],
     ids=["indented", "escapes", "a record a line", "lines with brackets", "flat", "values"],

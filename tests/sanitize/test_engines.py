@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.sanitize.lines import labelled, placements
+from tests.sanitize.lines import load_labelled, placements
 from tracesidecar.sanitize.detect.assignments import WORDS
 from tracesidecar.sanitize.engine.hyperscan_engine import HyperscanEngine
 from tracesidecar.sanitize.engine.interface import ScanPattern
@@ -31,7 +31,7 @@ def re2_only() -> Sanitizer:
         return Sanitizer(RedactionOptions(pii=True))
 
 
-def missed(patterns: list[ScanPattern], texts: list[bytes]) -> set[int]:
+def find_missed(patterns: list[ScanPattern], texts: list[bytes]) -> set[int]:
     """Pattern ids that RE2 finds in a text and Hyperscan does not."""
     fast = HyperscanEngine().compile("fast", patterns, once=True)
     slow = Re2Engine().compile("slow", patterns, once=True)
@@ -53,7 +53,7 @@ def at_many_offsets() -> list[bytes]:
 
 def test_hyperscan_finds_each_rule_wherever_re2_does() -> None:
     patterns = [ScanPattern(i, rule.prefilter) for i, rule in enumerate(RULES)]
-    assert {RULES[i].id for i in missed(patterns, at_many_offsets())} == set()
+    assert {RULES[i].id for i in find_missed(patterns, at_many_offsets())} == set()
 
 
 def test_hyperscan_finds_each_anchor_wherever_re2_does() -> None:
@@ -69,7 +69,7 @@ def test_hyperscan_finds_each_anchor_wherever_re2_does() -> None:
     ]
     patterns.append(ScanPattern(len(kinds), WORDS))
     raw = [line for example in EXAMPLES for _, line in placements(example)]
-    found = missed(patterns, [*at_many_offsets(), *raw])
+    found = find_missed(patterns, [*at_many_offsets(), *raw])
     assert {kinds[i].name for i in found} == set()
 
 
@@ -83,7 +83,7 @@ def test_re2_alone_redacts_the_same(strict: Sanitizer, re2_only: Sanitizer) -> N
 def test_re2_alone_redacts_the_same_in_labelled_texts(
     strict: Sanitizer, re2_only: Sanitizer
 ) -> None:
-    rows = random.Random(1).sample(labelled("redaction-dev.jsonl.gz"), 120)
+    rows = random.Random(1).sample(load_labelled("redaction-dev.jsonl.gz"), 120)
     for row in rows:
         line = json.dumps({"id": row["id"], "out": row["text"]}).encode()
         assert re2_only.redact_line(line) == strict.redact_line(line), row["id"]

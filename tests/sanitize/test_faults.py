@@ -106,12 +106,12 @@ def test_a_secret_left_after_redaction_costs_its_whole_string(
     line = json.dumps({"a": f"one {KEY_ID} two {other}", "b": 1}).encode()
     whole = line_editor.LineEditor._replace_spans
 
-    def only_the_first(
+    def edit_first(
         self: line_editor.LineEditor, content: bytes, start: int, end: int, spans: Sequence[Span]
     ) -> None:
         whole(self, content, start, end, spans[:1])
 
-    monkeypatch.setattr(line_editor.LineEditor, "_replace_spans", only_the_first)
+    monkeypatch.setattr(line_editor.LineEditor, "_replace_spans", edit_first)
     clean = secrets_only(chunk_of(line + b"\n" + GOOD))
     assert clean.data == b'{"a": "[REDACTED:aws-access-key-id]", "b": 1}\n' + GOOD
     assert clean.redactions == (("aws-access-key-id", 2),)

@@ -15,19 +15,19 @@ LOWER = "abcdefghijklmnopqrstuvwxyz0123456789"
 HEX = "0123456789abcdef"
 
 
-def made_of(alphabet: str, size: int) -> str:
+def make_text(alphabet: str, size: int) -> str:
     return "".join(RNG.choices(alphabet, k=size))
 
 
 VALUES = {
-    "hex": made_of(HEX, 32),
-    "long hex": made_of(HEX, 64),
-    "letters and digits": made_of(LOWER, 32),
-    "short": made_of(LOWER, 16),
-    "digits": made_of("123456789", 18),
-    "uuid": "-".join(made_of(HEX, n) for n in (8, 4, 4, 4, 12)),
-    "dotted": "pat." + made_of(LOWER, 22) + "." + made_of(LOWER, 24),
-    "padded": made_of(LOWER + LOWER.upper(), 22) + "==",
+    "hex": make_text(HEX, 32),
+    "long hex": make_text(HEX, 64),
+    "letters and digits": make_text(LOWER, 32),
+    "short": make_text(LOWER, 16),
+    "digits": make_text("123456789", 18),
+    "uuid": "-".join(make_text(HEX, n) for n in (8, 4, 4, 4, 12)),
+    "dotted": "pat." + make_text(LOWER, 22) + "." + make_text(LOWER, 24),
+    "padded": make_text(LOWER + LOWER.upper(), 22) + "==",
 }
 DIALECTS = r"""
 acmeToken = {}

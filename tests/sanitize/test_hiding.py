@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 
-from tests.sanitize.lines import chunk_of, redacted, texts_of
+from tests.sanitize.lines import chunk_of, redact_value, texts_of
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEY_ID = "AKIA" + "QYLPMN5HFZKE2345"
@@ -37,11 +37,11 @@ def b64(content: str | bytes) -> str:
     return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
 
 
-def wrapped(text: str, width: int, end: str = "\n") -> str:
+def wrap(text: str, width: int, end: str = "\n") -> str:
     return end.join(text[i : i + width] for i in range(0, len(text), width))
 
 
-def nested(value: object, depth: int) -> object:
+def nest(value: object, depth: int) -> object:
     for _ in range(depth):
         value = {"n": json.dumps(value)}
     return value
@@ -51,7 +51,7 @@ TEXTS = {
     "base64": b64(ENV),
     "base64 twice": b64(b64(ENV)),
     "base64 three times": b64(b64(b64(ENV))),
-    "base64 in lines": wrapped(
+    "base64 in lines": wrap(
         b64(
             "HOME=/home/dev\nLANG=C.UTF-8\nTERM=xterm\n"
             + ENV
@@ -59,7 +59,7 @@ TEXTS = {
         ),
         76,
     ),
-    "base64 in short lines, indented": wrapped(
+    "base64 in short lines, indented": wrap(
         b64("HOME=/home/dev\n" + ENV + "\nPATH=/usr/bin:/bin"), 64, "\r\n    "
     ),
     "gzip and base64": b64(gzip.compress(ENV.encode(), mtime=0)),
@@ -91,10 +91,10 @@ TEXTS = {
         chr(0x1D400 + ord(c) - 65) if c.isalpha() else chr(0x1D7CE + ord(c) - 48) for c in KEY_ID
     ),
     "circled": "".join(chr(0x24B6 + ord(c) - 65) if c.isalpha() else c for c in KEY_ID),
-    "wrapped": wrapped(KEY_ID, 10),
-    "wrapped and indented": wrapped(LONG, 20, "\r\n    "),
-    "wrapped in a mail": wrapped(LONG, 24, "\n> "),
-    "wrapped in three": wrapped(JWT, 50),
+    "wrapped": wrap(KEY_ID, 10),
+    "wrapped and indented": wrap(LONG, 20, "\r\n    "),
+    "wrapped in a mail": wrap(LONG, 24, "\n> "),
+    "wrapped in three": wrap(JWT, 50),
 }
 
 
@@ -106,7 +106,7 @@ def test_only_the_hidden_secret_is_redacted(
 ) -> None:
     hidden = TEXTS[form]
     before, after = "seen at 100 % — ok?\n", "\nand \u4e2d\u6587 behind it"
-    value = nested({"d": before + hidden + after, "id": 7}, depth)
+    value = nest({"d": before + hidden + after, "id": 7}, depth)
     line = secrets_only.redact_line(json.dumps(value, ensure_ascii=ascii_only).encode())
     assert isinstance(line, bytes)
     texts = list(texts_of(json.loads(line)))
@@ -139,12 +139,12 @@ VALUES: dict[str, object] = {
 
 @pytest.mark.parametrize("form", VALUES)
 def test_no_piece_of_a_split_secret_remains(secrets_only: Sanitizer, form: str) -> None:
-    out = redacted(secrets_only, VALUES[form])
+    out = redact_value(secrets_only, VALUES[form])
     joined = "".join(texts_of(out))
     for piece in (KEY_ID[:6], KEY_ID[8:], LONG[9:20], LONG[20:], PEM[1][:20], PEM[2]):
         assert piece not in joined
     assert "[REDACTED:" in joined
-    assert redacted(secrets_only, out) == out
+    assert redact_value(secrets_only, out) == out
 
 
 def test_a_split_secret_counts_once_and_its_neighbours_stay(secrets_only: Sanitizer) -> None:
@@ -178,12 +178,12 @@ def test_a_complete_token_does_not_affect_its_neighbour(
     secrets_only: Sanitizer, value: object
 ) -> None:
     kept = {text for text in texts_of(value) if text not in {LONG, KEY_ID}}
-    assert kept <= set(texts_of(redacted(secrets_only, value)))
+    assert kept <= set(texts_of(redact_value(secrets_only, value)))
 
 
 @pytest.mark.parametrize("depth", range(1, 9))
 def test_nested_json_is_parsed_eight_levels_deep(secrets_only: Sanitizer, depth: int) -> None:
-    out = redacted(secrets_only, nested({"password": "correct horse", "n": 1}, depth))
+    out = redact_value(secrets_only, nest({"password": "correct horse", "n": 1}, depth))
     for _ in range(depth):
         assert isinstance(out, dict)
         out = json.loads(out["n"])
@@ -191,11 +191,11 @@ def test_nested_json_is_parsed_eight_levels_deep(secrets_only: Sanitizer, depth:
 
 
 def test_below_the_eighth_level_a_suspect_string_is_replaced_whole(secrets_only: Sanitizer) -> None:
-    out = redacted(secrets_only, nested({"password": "correct horse"}, 9))
+    out = redact_value(secrets_only, nest({"password": "correct horse"}, 9))
     assert "correct horse" not in json.dumps(out)
     assert "[REDACTED:too-deep]" in json.dumps(out)
-    deep = nested({"words": "nothing to see"}, 10)
-    assert redacted(secrets_only, deep) == deep
+    deep = nest({"words": "nothing to see"}, 10)
+    assert redact_value(secrets_only, deep) == deep
 
 
 def test_the_values_of_two_equal_names_are_both_redacted(secrets_only: Sanitizer) -> None:
@@ -210,7 +210,7 @@ def test_soft_line_breaks_of_mail_hide_nothing(secrets_only: Sanitizer) -> None:
     body = quopri.encodestring(
         f"Grüße! der Schlüssel = {LONG}, bitte nicht weitergeben".encode()
     ).decode()
-    assert LONG[:20] not in json.dumps(redacted(secrets_only, {"mail": body}))
+    assert LONG[:20] not in json.dumps(redact_value(secrets_only, {"mail": body}))
 
 
 def test_compressed_data_without_secrets_stays(secrets_only: Sanitizer) -> None:
@@ -218,4 +218,4 @@ def test_compressed_data_without_secrets_stays(secrets_only: Sanitizer) -> None:
         "a": b64(gzip.compress(b"nothing but words, and some more of them", mtime=0)),
         "b": b64(zlib.compress(b"x y z " * 30)),
     }
-    assert redacted(secrets_only, value) == value
+    assert redact_value(secrets_only, value) == value

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.sanitize.lines import redacted
+from tests.sanitize.lines import redact_value
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.sanitize.rules.catalogue import load_catalogue
 from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
@@ -118,7 +118,7 @@ def test_every_sensitive_name_in_every_spelling_reaches_the_redactor(
                 continue
             for value in values:
                 for line in ({key: value}, {"a": json.dumps({"b": 1, key: value})}):
-                    out = json.dumps(redacted(secrets_only, line))
+                    out = json.dumps(redact_value(secrets_only, line))
                     assert "aB3dE5" not in out, key
                     assert "hunter22x" not in out, key
 
@@ -177,9 +177,9 @@ STRUCTURES = {
 def test_structures_are_recognised_at_every_depth(
     secrets_only: Sanitizer, before: object, after: object
 ) -> None:
-    assert redacted(secrets_only, before) == after
-    assert redacted(secrets_only, {"n": 1, "deep": [before]}) == {"n": 1, "deep": [after]}
-    nested = redacted(secrets_only, {"deep": json.dumps({"x": [before]})})
+    assert redact_value(secrets_only, before) == after
+    assert redact_value(secrets_only, {"n": 1, "deep": [before]}) == {"n": 1, "deep": [after]}
+    nested = redact_value(secrets_only, {"deep": json.dumps({"x": [before]})})
     assert isinstance(nested, dict)
     assert json.loads(nested["deep"]) == {"x": [after]}
 
@@ -196,7 +196,7 @@ def test_json_in_strings_is_parsed_eight_levels_deep(secrets_only: Sanitizer) ->
     value: object = {"password": "correct horse"}
     for _ in range(8):
         value = {"in": json.dumps(value)}
-    assert "correct horse" not in json.dumps(redacted(secrets_only, value))
+    assert "correct horse" not in json.dumps(redact_value(secrets_only, value))
 
 
 @pytest.mark.parametrize("name", ["", "a__b", "naïve", "x\ny", "-", "a b c "])

@@ -108,7 +108,7 @@ def digits(shape: str, rng: random.Random) -> str:
     return "".join(rng.choice(string.digits) if c == "#" else c for c in shape)
 
 
-def parted(text: str, sizes: tuple[int, ...], separator: str) -> str:
+def separate(text: str, sizes: tuple[int, ...], separator: str) -> str:
     parts = []
     for size in sizes:
         parts.append(text[:size])
@@ -124,7 +124,7 @@ def cards(rng: random.Random) -> Iterator[str]:
         ]
         total = sum(sum(divmod(2 * digit, 10)) for digit in body[::-1][::2]) + sum(body[::-1][1::2])
         number = "".join(map(str, body)) + str(-total % 10)
-        yield from (number, parted(number, sizes, " "), parted(number, sizes, "-"))
+        yield from (number, separate(number, sizes, " "), separate(number, sizes, "-"))
 
 
 def ibans(rng: random.Random) -> Iterator[str]:
@@ -137,7 +137,7 @@ def ibans(rng: random.Random) -> Iterator[str]:
         account = bank + "".join(rng.choices(string.digits, k=size - 8))
         check = 98 - int("".join(str(int(c, 36)) for c in f"{account}{country}00")) % 97
         number = f"{country}{check:02d}{account}"
-        yield from (number, parted(number, (4,) * 9, " "))
+        yield from (number, separate(number, (4,) * 9, " "))
 
 
 def addresses(rng: random.Random) -> Iterator[str]:

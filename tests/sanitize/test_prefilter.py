@@ -118,7 +118,7 @@ _values = st.recursive(
 def test_a_secret_anywhere_in_any_tree_is_removed_and_the_rest_stays(
     tree: object, example: str, ascii_only: bool, nest: int
 ) -> None:
-    sanitizer = _shared()
+    sanitizer = _share_sanitizer()
     planted: object = {"text": example}
     for _ in range(nest):
         planted = {"inner": json.dumps(planted, ensure_ascii=ascii_only)}
@@ -137,7 +137,7 @@ def test_a_secret_anywhere_in_any_tree_is_removed_and_the_rest_stays(
 _SANITIZERS: dict[str, Sanitizer] = {}
 
 
-def _shared() -> Sanitizer:
+def _share_sanitizer() -> Sanitizer:
     return _SANITIZERS.setdefault(
         "strict",
         Sanitizer(RedactionOptions(pii=True))

@@ -12,7 +12,7 @@ import sys
 import msgspec
 import pytest
 
-from tests.sanitize.lines import chunk_of, redacted
+from tests.sanitize.lines import chunk_of, redact_value
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.model import Rejection
 from tracesidecar.sanitize.options import CustomRule, RedactionOptions
@@ -23,7 +23,7 @@ from tracesidecar.units import Secret
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
 
 
-def made(cache_directory: str, **options: object) -> Sanitizer:
+def make_sanitizer(cache_directory: str, **options: object) -> Sanitizer:
     redaction = msgspec.structs.replace(RedactionOptions(), **options)
     return Sanitizer(redaction, cache_directory=cache_directory)
 
@@ -70,32 +70,34 @@ def test_personal_data_is_redacted_only_on_request(
         strict.redact_text(text)
         == "[REDACTED:email] paid with [REDACTED:payment-card] from [REDACTED:phone-e164]"
     )
-    assert made(cache_directory, pii=("payment-card",)).redact_text(text) == text.replace(
+    assert make_sanitizer(cache_directory, pii=("payment-card",)).redact_text(text) == text.replace(
         "4242424242424242", "[REDACTED:payment-card]"
     )
 
 
 def test_a_disabled_rule_does_not_redact(cache_directory: str) -> None:
     assert (
-        made(cache_directory, disable=("aws-access-key-id",)).redact_text(f"key {KEY_ID}")
+        make_sanitizer(cache_directory, disable=("aws-access-key-id",)).redact_text(f"key {KEY_ID}")
         == f"key {KEY_ID}"
     )
 
 
 def test_allowed_values_are_never_redacted(cache_directory: str) -> None:
-    sanitizer = made(cache_directory, allow=(KEY_ID, "hunter2xyz", "48151623"))
+    sanitizer = make_sanitizer(cache_directory, allow=(KEY_ID, "hunter2xyz", "48151623"))
     value = {
         "a": f"key {KEY_ID}",
         "password": "hunter2xyz",
         "pin_secret": 48151623,
         "h": [["Authorization", "hunter2xyz"]],
     }
-    assert redacted(sanitizer, value) == value
-    assert redacted(sanitizer, {"password": "hunter2xyz2"}) == {"password": "[REDACTED:key-name]"}
+    assert redact_value(sanitizer, value) == value
+    assert redact_value(sanitizer, {"password": "hunter2xyz2"}) == {
+        "password": "[REDACTED:key-name]"
+    }
 
 
 def test_custom_key_names_match_in_every_spelling(cache_directory: str) -> None:
-    sanitizer = made(cache_directory, key_names=("door code", "fob"))
+    sanitizer = make_sanitizer(cache_directory, key_names=("door code", "fob"))
     value = {
         "doorCode": "a b",
         "DOOR_CODE": "c d",
@@ -113,8 +115,8 @@ def test_custom_key_names_match_in_every_spelling(cache_directory: str) -> None:
         "floor": "7",
         "text": 'DOOR_CODE="[REDACTED:kv-assignment]"',
     }
-    assert redacted(sanitizer, value) == expected
-    assert redacted(sanitizer, {"n": json.dumps(value)}) == {
+    assert redact_value(sanitizer, value) == expected
+    assert redact_value(sanitizer, {"n": json.dumps(value)}) == {
         "n": json.dumps(expected, separators=(", ", ": "))
     }
 
@@ -132,7 +134,7 @@ CUSTOM = {
 def test_custom_rules_redact_in_every_placement(
     cache_directory: str, regex: str, text: str, expected: str
 ) -> None:
-    sanitizer = made(cache_directory, rule=(CustomRule(id="own", regex=regex),))
+    sanitizer = make_sanitizer(cache_directory, rule=(CustomRule(id="own", regex=regex),))
     for ascii_only in (True, False):
         for value in (
             {"a": text},
@@ -187,9 +189,9 @@ def test_invalid_options_are_rejected_with_the_reason(
 
 
 def test_with_a_key_equal_secrets_have_equal_tags(cache_directory: str) -> None:
-    sanitizer = made(cache_directory, hmac_key=Secret("open sesame"))
+    sanitizer = make_sanitizer(cache_directory, hmac_key=Secret("open sesame"))
     tag = hmac.new(b"open sesame", KEY_ID.encode(), "sha256").hexdigest()[:8]
-    out = redacted(
+    out = redact_value(
         sanitizer,
         {
             "a": f"x {KEY_ID}",
@@ -202,10 +204,10 @@ def test_with_a_key_equal_secrets_have_equal_tags(cache_directory: str) -> None:
     assert out["a"] == f"x [REDACTED:aws-access-key-id:{tag}]"
     assert out["password"] == f"[REDACTED:key-name:{tag}]"
     assert out["n"] == json.dumps({"b": f"[REDACTED:aws-access-key-id:{tag}]"})
-    assert redacted(sanitizer, out) == out
-    assert redacted(made(cache_directory, hmac_key=Secret("another")), {"password": KEY_ID}) != {
-        "password": out["password"]
-    }
+    assert redact_value(sanitizer, out) == out
+    assert redact_value(
+        make_sanitizer(cache_directory, hmac_key=Secret("another")), {"password": KEY_ID}
+    ) != {"password": out["password"]}
 
 
 def test_the_version_changes_with_what_shapes_the_bytes_and_reveals_no_key(
@@ -221,10 +223,10 @@ def test_the_version_changes_with_what_shapes_the_bytes_and_reveals_no_key(
     ]
     versions = [
         secrets_only.version,
-        *(made(cache_directory, **options).version for options in changed),
+        *(make_sanitizer(cache_directory, **options).version for options in changed),
     ]
     assert len(set(versions)) == len(versions)
-    assert made(cache_directory).version == secrets_only.version
+    assert make_sanitizer(cache_directory).version == secrets_only.version
     assert all(len(version) == 32 and int(version, 16) for version in versions)
 
 

@@ -30,7 +30,7 @@ RECORDS = st.dictionaries(
 ).map(lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def taken(line: bytes) -> list[bytes]:
+def take_records(line: bytes) -> list[bytes]:
     return [line[part.start : part.end] for part in split_records(line) if part.reason is None]
 
 
@@ -73,7 +73,7 @@ def test_a_whole_record_behind_a_torn_one_is_taken(torn: bytes) -> None:
     ],
 )
 def test_every_whole_record_of_a_line_is_taken(line: bytes, records: int) -> None:
-    assert taken(line) == [WHOLE] * records
+    assert take_records(line) == [WHOLE] * records
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_wherever_a_record_is_torn_what_is_taken_is_the_next_one_or_nothing(
     first: bytes, second: bytes, data: st.DataObject
 ) -> None:
     at = data.draw(st.integers(1, len(first) - 1))
-    assert taken(first[:at] + second) in ([second], [])
+    assert take_records(first[:at] + second) in ([second], [])
 
 
 def test_a_line_of_many_torn_records_is_given_up() -> None:

@@ -193,13 +193,13 @@ def test_a_message_that_ended_is_not_joined_with_the_next(secrets_only: Sanitize
 CALM = lines([{"n": i, "text": "a plain line"} for i in range(3)])
 
 
-def streamed(pieces: int) -> bytes:
+def stream_message(pieces: int) -> bytes:
     shape = SHAPES["Anthropic text"][0]
     return lines([shape(text, i) for i, text in enumerate(split(MESSAGE, 4)[:pieces])])
 
 
 def test_a_range_ends_before_an_open_message(secrets_only: Sanitizer) -> None:
-    clean = secrets_only(chunk_of(CALM + streamed(5), start=100), flush=False)
+    clean = secrets_only(chunk_of(CALM + stream_message(5), start=100), flush=False)
     assert (clean.start, clean.end, clean.data, clean.lines, clean.open_messages) == (
         100,
         100 + len(CALM),
@@ -210,14 +210,14 @@ def test_a_range_ends_before_an_open_message(secrets_only: Sanitizer) -> None:
 
 
 def test_a_finished_message_is_part_of_the_range(secrets_only: Sanitizer) -> None:
-    data = CALM + streamed(99) + lines([{"type": "message_stop"}])
+    data = CALM + stream_message(99) + lines([{"type": "message_stop"}])
     assert secrets_only(chunk_of(data), flush=False).end == len(data)
-    quiet = CALM + streamed(99) + CALM * 11
+    quiet = CALM + stream_message(99) + CALM * 11
     assert secrets_only(chunk_of(quiet), flush=False).end == len(quiet)
 
 
 def test_with_flush_an_open_message_is_included_and_counted(secrets_only: Sanitizer) -> None:
-    data = CALM + streamed(5)
+    data = CALM + stream_message(5)
     clean = secrets_only(chunk_of(data), flush=True)
     assert (clean.end, clean.open_messages) == (len(data), 1)
 
@@ -266,6 +266,6 @@ def test_all_lines_of_a_stream_that_cannot_be_examined_are_withheld(
         raise RuntimeError("failed")
 
     monkeypatch.setattr(stream_edits, "add_escaped_spans", failing)
-    clean = secrets_only(chunk_of(CALM + streamed(99) + CALM))
+    clean = secrets_only(chunk_of(CALM + stream_message(99) + CALM))
     assert clean.data == CALM * 2
     assert {rejection.reason for rejection in clean.rejected} == {"redaction_failed"}

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.sanitize.lines import redacted
+from tests.sanitize.lines import redact_value
 from tracesidecar.sanitize.detect import detector
 from tracesidecar.sanitize.rules.catalogue import RuleCatalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
@@ -21,13 +21,13 @@ SSN = "457-55-5462"
 def test_trap_1_a_flag_is_found_at_every_offset(secrets_only: Sanitizer, flag: str) -> None:
     for offset in range(80):
         assert "hunter2xyz" not in json.dumps(
-            redacted(secrets_only, {"cmd": "x" * offset + f" --{flag} hunter2xyz"})
+            redact_value(secrets_only, {"cmd": "x" * offset + f" --{flag} hunter2xyz"})
         ), offset
 
 
 @pytest.mark.parametrize("before", ["\t", "\n", "\u00e9", "x\r"])
 def test_trap_2_digits_after_an_escape_have_a_left_boundary(strict: Sanitizer, before: str) -> None:
-    assert SSN not in json.dumps(redacted(strict, {"out": f"ssn {before}{SSN} end"}))
+    assert SSN not in json.dumps(redact_value(strict, {"out": f"ssn {before}{SSN} end"}))
 
 
 def test_trap_3_tokens_after_escaped_slashes_are_found(secrets_only: Sanitizer) -> None:
@@ -49,7 +49,7 @@ def test_trap_4_a_marker_in_a_key_names_no_credential(secrets_only: Sanitizer) -
 
 def test_trap_5_two_secret_names_do_not_become_one(secrets_only: Sanitizer) -> None:
     other = "AKIA" + "Z2LPMN5HFZKE9999"
-    assert redacted(secrets_only, {KEY_ID: 1, other: 2}) == {
+    assert redact_value(secrets_only, {KEY_ID: 1, other: 2}) == {
         "[REDACTED:aws-access-key-id]": 1,
         "[REDACTED:aws-access-key-id]#2": 2,
     }
@@ -59,9 +59,9 @@ def test_trap_6_escapes_of_other_scripts_in_nested_json_hide_nothing(
     secrets_only: Sanitizer,
 ) -> None:
     inner = '{"note":"\\u5bc6\\u78bc password=hunter2xyz \\u6f22"'  # cut off: text, not JSON
-    assert "hunter2xyz" not in json.dumps(redacted(secrets_only, {"a": inner}))
+    assert "hunter2xyz" not in json.dumps(redact_value(secrets_only, {"a": inner}))
     key = '{"pass\\u0077ord":"hunter2xyz"}'
-    assert "hunter2xyz" not in json.dumps(redacted(secrets_only, {"a": key}))
+    assert "hunter2xyz" not in json.dumps(redact_value(secrets_only, {"a": key}))
 
 
 def test_trap_7_a_kept_scheme_is_encoded_again(secrets_only: Sanitizer) -> None:
@@ -115,7 +115,7 @@ def test_values_longer_than_any_window_are_redacted_whole(
     header = "eyJ" + "".join(rng.choices("ABCDEFGHabcdefgh0123456789", k=5000))
     token = f"{header}.eyJzdWIiOiJkZW1vIn0.{header[3:60]}"
     text = "prose " * 300 + token + " end " + "prose " * 300
-    assert redacted(secrets_only, {"t": text}) == {"t": text.replace(token, "[REDACTED:jwt]")}
+    assert redact_value(secrets_only, {"t": text}) == {"t": text.replace(token, "[REDACTED:jwt]")}
 
 
 def test_a_suspicious_string_beyond_the_limit_is_redacted_whole(

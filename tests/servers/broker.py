@@ -21,7 +21,7 @@ from confluent_kafka.admin import (
 )
 from cryptography.hazmat.primitives import serialization
 
-from tests.servers.processes import Server, eventually, free_port, require
+from tests.servers.processes import Server, free_port, require, wait_until
 from tests.servers.stores import SECRET
 
 JVM = (
@@ -88,7 +88,7 @@ class Broker:
     def start(self) -> None:
         """Start, or start again; return when it is the leader."""
         self.server.start()
-        eventually(self._answers)
+        wait_until(self._answers)
 
     def make_topic(self, name: str, **settings: str) -> None:
         """Create a topic with one partition, so that its messages have one order."""

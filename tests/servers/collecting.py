@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.processes import Server, eventually, free_port, require
+from tests.servers.processes import Server, free_port, require, wait_until
 from tests.servers.stores import SECRET
 
 LogRecord = dict[str, Any]
@@ -134,7 +134,7 @@ class Collector:
         urllib.request.urlopen(
             urllib.request.Request(url, data, {"Content-Type": "application/json"}), timeout=120
         ).close()
-        eventually(
+        wait_until(
             lambda: (
                 self._output.exists()
                 and mark.encode() in self._output.read_bytes()[self._seen_bytes :]

@@ -59,10 +59,10 @@ class Gate:
             if request.path.endswith(ending) and number < len(answers):
                 self._given[ending] = number + 1
                 if answers[number] != {}:
-                    return await _ordered(answers[number])
-        return await self._forwarded(request, body)
+                    return await _answer_as_ordered(answers[number])
+        return await self._forward(request, body)
 
-    async def _forwarded(self, request: web.Request, body: bytes) -> web.Response:
+    async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         headers = {name: request.headers[name] for name in KEPT_HEADERS if name in request.headers}
         url = URL(f"{self._upstream}{request.raw_path}", encoded=True)
         async with (
@@ -76,7 +76,7 @@ class Gate:
             )
 
 
-async def _ordered(answer: dict[str, object]) -> web.Response:
+async def _answer_as_ordered(answer: dict[str, object]) -> web.Response:
     await asyncio.sleep(float(str(answer.get("delay_seconds", 0))))
     body = str(answer.get("body", "")).encode()
     headers = answer.get("headers")

@@ -141,7 +141,7 @@ class GoogleStorage:
         signed, _, signature = form["assertion"][0].rpartition(".")
         try:
             _key(self.secret).public_key().verify(
-                _decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+                _decode(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
             )
         except InvalidSignature:
             return None
@@ -234,7 +234,7 @@ class _Door(BaseHTTPRequestHandler):
             self.close_connection = True  # the client has gone, as some tests intend
 
 
-def _decoded(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 

@@ -26,7 +26,7 @@ SETTINGS = {
 }
 
 
-def packaged() -> Path | None:
+def find_packaged() -> Path | None:
     """Return the folder of the programs in the package pgserver, which have no TLS; None where it
     has no build (Python 3.13, other processors).
     """
@@ -50,8 +50,8 @@ class PostgresServer:
         self._user = "nobody" if os.geteuid() == 0 else None
         if self._user is not None:
             os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, -1)
-        programs = packaged() if certificate is None else None
-        self._programs = programs or self._unpacked(require("postgresql"))
+        programs = find_packaged() if certificate is None else None
+        self._programs = programs or self._unpack(require("postgresql"))
         self._data = self._folder / "data"
         self._run(
             "initdb",
@@ -120,11 +120,11 @@ class PostgresServer:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def _said(self) -> str:
+    def _read_log(self) -> str:
         log = self._folder / "log"
         return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
-    def _unpacked(self, binary: Path) -> Path:
+    def _unpack(self, binary: Path) -> Path:
         """Copy Debian's programs out of somebody's home, so that any user can run them."""
         root, place = binary.parents[5], binary.relative_to(binary.parents[5])
         shutil.copytree(
@@ -159,7 +159,7 @@ class PostgresServer:
             env=environment,
             check=False,
         )
-        assert done.returncode == 0, f"{done.stderr.decode()} {self._said()}"
+        assert done.returncode == 0, f"{done.stderr.decode()} {self._read_log()}"
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
     """Wait until the condition holds; fail after the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -84,7 +84,7 @@ class Server:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-        eventually(is_up)
+        wait_until(is_up)
 
     @property
     def is_idle(self) -> bool:

@@ -73,7 +73,7 @@ class Receiver:
         ):
             answer = answers.pop(0)
         else:
-            answer = self._judged(request, body)
+            answer = self._judge(request, body)
         record = {
             "method": request.method,
             "path": request.path_qs,
@@ -90,7 +90,7 @@ class Receiver:
             body=base64.b64decode(answer.get("body_base64", "")) or answer.get("body", "").encode(),
         )
 
-    def _judged(self, request: web.Request, body: bytes) -> dict[str, Any]:
+    def _judge(self, request: web.Request, body: bytes) -> dict[str, Any]:
         if "intake" not in self._control:
             return {"status": self._status(request, body)}
         plain = decode_lines(body, compression_of(request))

@@ -91,7 +91,7 @@ class ReceivingServer:
             if record["method"] == method
         ]
 
-    def kept_lines(self) -> list[bytes]:
+    def read_kept_lines(self) -> list[bytes]:
         """Read the records that it has stored, once for each idempotency key, like a server that
         honours the keys.
         """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.servers.processes import Server, eventually, free_port, require
+from tests.servers.processes import Server, free_port, require, wait_until
 
 Input = Literal["tcp", "udp", "relp"]
 QUIET_SECONDS = 0.1
@@ -126,7 +126,7 @@ class LogServer:
         self._permitted = name
         self.start()
 
-    def understood(self) -> list[Understood]:
+    def read_understood(self) -> list[Understood]:
         """Read everything, repeats included."""
         self.wait_until_quiet()
         if not self._store.exists():
@@ -136,9 +136,9 @@ class LogServer:
 
     def records(self) -> list[bytes]:
         """Read the records in the order of first arrival, each event once."""
-        return list({one.event_id: one.record for one in reversed(self.understood())}.values())[
-            ::-1
-        ]
+        return list(
+            {one.event_id: one.record for one in reversed(self.read_understood())}.values()
+        )[::-1]
 
     def wait_until_quiet(self) -> None:
         """Return when the server has nothing left to do, which syslog itself does not report.
@@ -154,11 +154,11 @@ class LogServer:
                 seen, since = now, time.monotonic()
             return time.monotonic() - since > QUIET_SECONDS
 
-        eventually(is_quiet)
+        wait_until(is_quiet)
 
     def _state(self) -> tuple[int, int]:
         size = self._store.stat().st_size if self._store.exists() else 0
-        return size, _queued_bytes(self.ports)
+        return size, _count_queued_bytes(self.ports)
 
     def _configuration(self) -> str:
         options, tls_global = "", ""
@@ -217,7 +217,7 @@ class LogServer:
         return f' tls="on" tls.authMode="name" tls.permittedPeer=["{self._permitted}"] {files}', ""
 
 
-def _queued_bytes(ports: set[int]) -> int:
+def _count_queued_bytes(ports: set[int]) -> int:
     """Return the bytes in the queues of sockets from or to these ports."""
     queued = 0
     for table in ("tcp", "udp"):

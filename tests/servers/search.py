@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.processes import Server, eventually, free_port, require
+from tests.servers.processes import Server, free_port, require, wait_until
 from tracesidecar.ddl.apply import put_templates
 
 JVM = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -50,7 +50,7 @@ class SearchServer:
     def start(self) -> None:
         """Start it, or start it again with its data; return when it accepts writes."""
         self.server.start()
-        eventually(
+        wait_until(
             lambda: self.answers("GET", "/_cluster/health?wait_for_status=yellow&timeout=1s")
         )
 

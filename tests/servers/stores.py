@@ -66,7 +66,11 @@ class ObjectStore:
             else ["--cert", self._certificate, "--key", self._certificate]
         )
         address = f"127.0.0.1:{self.port}"
-        binary, users, metadata = require("versitygw"), self._made("users"), self._made("metadata")
+        binary, users, metadata = (
+            require("versitygw"),
+            self._make_folder("users"),
+            self._make_folder("metadata"),
+        )
         gateway = [binary, "--quiet", "--keep-alive", "--port", address, "--iam-dir", users, *tls]
         return [*gateway, "posix", "--sidecar", metadata, self.folder / "root"]
 
@@ -134,7 +138,7 @@ class ObjectStore:
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self.client().put_bucket_policy(Bucket=BUCKET, Policy=policy)
 
-    def _made(self, name: str) -> Path:
+    def _make_folder(self, name: str) -> Path:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         return folder

@@ -30,7 +30,7 @@ def line(text: str, path: str = MINE, number: int = 1, **given: object) -> Event
     return msgspec.structs.replace(event(number, "user_message", number), **(columns | given))
 
 
-def derived(text: str, number: int = 1) -> str:
+def derive_id(text: str, number: int = 1) -> str:
     """Return the id under which a second line is stored, by its definition in the docs."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     event_id = line(text, number=number).event_id
@@ -58,7 +58,7 @@ async def test_who_writes_an_id_first_does_not_make_the_line_of_another_vanish(
     stored: Stored,
 ) -> None:
     assert await deliver(stored, [line("mine")], [line("yours", YOURS)]) == {YOURS: 1}
-    assert rows(stored) == {line("mine").event_id: "mine", derived("yours"): "yours"}
+    assert rows(stored) == {line("mine").event_id: "mine", derive_id("yours"): "yours"}
     assert turns(stored) == sorted(rows(stored)), "a message of its own begins a turn of its own"
 
 
@@ -66,7 +66,11 @@ async def test_lines_with_one_id_in_one_batch_are_all_kept(stored: Stored) -> No
     given = [line("mine"), line("yours", YOURS), line("theirs", THEIRS), line("yours", YOURS)]
     others = [line(f"other {number}", number=number) for number in range(2, 9)]
     assert await deliver(stored, [*others, *given]) == {YOURS: 1, THEIRS: 1}
-    kept = {line("mine").event_id: "mine", derived("yours"): "yours", derived("theirs"): "theirs"}
+    kept = {
+        line("mine").event_id: "mine",
+        derive_id("yours"): "yours",
+        derive_id("theirs"): "theirs",
+    }
     assert rows(stored) == kept | {each.event_id: each.text for each in others}
     assert turns(stored) == sorted(rows(stored))
 
@@ -83,9 +87,9 @@ async def test_each_event_of_a_line_is_compared_for_itself(stored: Stored) -> No
     second = [line("yours", YOURS, number) for number in (1, 2, 3)]
     assert await deliver(stored, first, second) == {YOURS: 2}
     assert rows(stored) == {each.event_id: "mine" for each in first} | {
-        derived("yours", 1): "yours",
+        derive_id("yours", 1): "yours",
         second[1].event_id: "yours",
-        derived("yours", 3): "yours",
+        derive_id("yours", 3): "yours",
     }
 
 
@@ -108,13 +112,13 @@ async def test_a_line_that_other_rules_made_is_a_repeat(
 
 
 async def test_a_derived_id_that_a_third_line_has_leads_to_the_next(stored: Stored) -> None:
-    squatter = line("squatter", THEIRS, event_id=derived("yours"))
+    squatter = line("squatter", THEIRS, event_id=derive_id("yours"))
     assert await deliver(stored, [line("mine"), squatter], [line("yours", YOURS)]) == {YOURS: 1}
     digest = hashlib.sha256(b"yours").hexdigest()
-    next_id = hashlib.sha256(f"{derived('yours')}\0{digest}".encode()).hexdigest()[:32]
+    next_id = hashlib.sha256(f"{derive_id('yours')}\0{digest}".encode()).hexdigest()[:32]
     assert rows(stored) == {
         line("mine").event_id: "mine",
-        derived("yours"): "squatter",
+        derive_id("yours"): "squatter",
         next_id: "yours",
     }
     assert await deliver(stored, [line("yours", YOURS)]) == {}

@@ -214,7 +214,7 @@ class Follower:
         for _ in range(count):
             self.turn()
 
-    def counted(self) -> Counter[bytes]:
+    def count_lines(self) -> Counter[bytes]:
         """Count the lines that arrived."""
         return Counter(self.lines)
 

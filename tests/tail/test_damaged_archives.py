@@ -108,7 +108,7 @@ def test_all_lines_before_a_damaged_trailer_are_read(
     archive[-back * (2 if suffix == "gz" else 1)] ^= 0x55  # gzip: also its length, zstd: checksum
     put(follower, suffix, bytes(archive))
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert [(loss.reason, loss.lost_bytes) for loss in follower.losses] == [("corrupt", 0)]
     follower.restart()
     follower.turns(3)
@@ -147,7 +147,7 @@ def test_a_slow_sink_still_reads_the_lines_before_the_damage(
     follower.restart()
     follower.behind = False
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert [loss.reason for loss in follower.losses] == ["corrupt"]
 
 
@@ -165,5 +165,5 @@ def test_a_damaged_archive_that_is_replaced_by_a_whole_one_loses_nothing(
         file.write(archive)
     follower.behind = False
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert follower.losses == []

@@ -67,7 +67,7 @@ def test_existing_files_and_new_files_in_new_directories_are_read(
     below.mkdir(parents=True)
     writer.append(below / "d.jsonl", 3)
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 def test_excluded_and_other_names_are_never_opened(
@@ -94,7 +94,7 @@ def test_an_empty_file_is_nothing_until_it_is_filled(follower: Follower, writer:
     assert (follower.last.changed, len(follower.tailer.segments())) == ((), 0)
     writer.append(a)
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 def test_a_hundred_files_with_the_same_beginning_are_all_read(
@@ -107,8 +107,8 @@ def test_a_hundred_files_with_the_same_beginning_are_all_read(
         if number % 10 == 0:
             follower.turn(0.1)
     follower.turns()
-    assert sum(follower.counted().values()) == 100 * 7
-    assert not Counter(writer.written) - follower.counted()
+    assert sum(follower.count_lines().values()) == 100 * 7
+    assert not Counter(writer.written) - follower.count_lines()
 
 
 @pytest.mark.parametrize("symlinks", ["same_owner", "follow"])
@@ -130,7 +130,7 @@ def test_a_symlink_is_followed_once_and_its_new_target_too(
     follower.turns(2)
     writer.append(outside / "one", 3)
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 @pytest.mark.parametrize("symlinks", ["never", "same_owner", "follow"])
@@ -147,7 +147,7 @@ def test_symlink_loops_are_not_followed_and_linked_directories_are_read_once(
     writer.append(below / "a.jsonl", 3)
     writer.append(follower.traces / "b.jsonl", 3)
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert {
         pathlib.Path(view.segment.path).name for view in follower.tailer.segments().values()
     } == {"a.jsonl", "b.jsonl"}
@@ -167,7 +167,7 @@ def test_fifos_sockets_devices_and_directories_are_reported_once_and_not_read(
         os.chdir(before)
         writer.append(follower.traces / "a.jsonl")
         follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert {pathlib.Path(warning.path).name for warning in follower.warnings} == {
         "fifo.jsonl",
         "socket.jsonl",
@@ -187,7 +187,7 @@ def test_a_hard_link_of_a_watched_file_is_read_once(follower: Follower, writer: 
     a.unlink()
     writer.append(b, 3)
     follower.turns()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_odd_names_are_read(follower: Follower, writer: Writer, name: bytes) -> 
     follower.turn()
     follower.restart()
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert [os.fsencode(view.segment.path) for view in follower.tailer.segments().values()] == [
         path
     ]
@@ -223,7 +223,7 @@ def test_a_file_that_two_sources_match_belongs_to_the_first(
         for view in follower.tailer.segments().values()
         if view.segment.path.endswith("a.jsonl")
     } == {"second-root"}
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 @pytest.mark.usefixtures("unprivileged")
@@ -237,7 +237,7 @@ def test_an_unreadable_file_is_reported_once_and_read_when_it_is_readable(
     assert ([warning.kind for warning in follower.warnings], follower.lines) == (["unreadable"], [])
     a.chmod(0o600)
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 @pytest.mark.usefixtures("unprivileged")
@@ -252,7 +252,7 @@ def test_an_unreadable_directory_is_reported_once_and_read_when_it_is_readable(
     assert [warning.kind for warning in follower.warnings] == ["unreadable"]
     below.chmod(0o700)
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 def test_a_directory_that_vanishes_and_returns_is_read_again(
@@ -267,7 +267,7 @@ def test_a_directory_that_vanishes_and_returns_is_read_again(
     writer.append(follower.traces / "a.jsonl", 3)
     writer.append(follower.traces / "b.jsonl", 3)
     follower.turns()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 def test_a_root_that_does_not_exist_yet_is_found_later(
@@ -278,7 +278,7 @@ def test_a_root_that_does_not_exist_yet_is_found_later(
     (tmp_path / "later" / "x").mkdir(parents=True)
     writer.append(tmp_path / "later" / "x" / "a.jsonl")
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 FIVE_HUNDRED_FILES = """
@@ -294,7 +294,7 @@ for turn in range(3):
     if turn == 1:
         follower.restart()
     follower.turn()
-assert follower.counted() == Counter(writer.written)
+assert follower.count_lines() == Counter(writer.written)
 assert len(follower.store.records) == 500
 """
 
@@ -327,7 +327,7 @@ def test_a_missing_source_keeps_its_segments_for_when_it_returns(
     writer.append(a, 3)
     follower.restart()
     follower.turns()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 class FullStore(MemoryStore):
@@ -352,4 +352,4 @@ def test_what_a_scan_found_and_could_not_save_is_returned_by_the_next_one(
         follower.scan()
     store.is_full = False
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)

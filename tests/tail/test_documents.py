@@ -17,7 +17,7 @@ from tracesidecar.tail.reading.document_chunker import DocumentChunker
 from tracesidecar.units import Size
 
 
-def indented(number: int, width: int = 40, **more: object) -> bytes:
+def indent_document(number: int, width: int = 40, **more: object) -> bytes:
     steps = [{"action": "ls", "observation": "x" * width} for _ in range(3)]
     return json.dumps({"n": number, "trajectory": steps, **more}, indent=2).encode()
 
@@ -27,7 +27,7 @@ def documents(follow: Callable[..., Follower]) -> Follower:
     return follow(documents=True)
 
 
-def only_segment(follower: Follower) -> int:
+def find_segment(follower: Follower) -> int:
     (segment,) = follower.tailer.segments()
     return segment
 
@@ -59,30 +59,30 @@ def test_a_document_is_read_at_its_last_bracket_and_a_growing_file_goes_on_from_
     documents: Follower,
 ) -> None:
     path = documents.traces / "a.jsonl"
-    path.write_bytes(indented(1))
+    path.write_bytes(indent_document(1))
     documents.scan()
-    segment = only_segment(documents)
-    assert content(read(documents, segment)) == [indented(1)]
-    for more in (b"\n", indented(2)[:50], indented(2)[50:-1]):
+    segment = find_segment(documents)
+    assert content(read(documents, segment)) == [indent_document(1)]
+    for more in (b"\n", indent_document(2)[:50], indent_document(2)[50:-1]):
         with path.open("ab") as file:
             file.write(more)
         documents.scan()
         assert content(read(documents, segment)) == []
     with path.open("ab") as file:
-        file.write(b"}\r\n\r\n" + indented(3) + b"\n")
+        file.write(b"}\r\n\r\n" + indent_document(3) + b"\n")
     documents.scan()
-    assert content(read(documents, segment)) == [indented(2), indented(3)]
+    assert content(read(documents, segment)) == [indent_document(2), indent_document(3)]
     assert documents.store.checkpoints[segment].offset == path.stat().st_size
 
 
 def test_chunks_end_with_the_last_document_that_begins_before_the_grid_line(
     documents: Follower,
 ) -> None:
-    whole = [indented(n, 20_000 if n % 7 else 500_000) for n in range(60)]
+    whole = [indent_document(n, 20_000 if n % 7 else 500_000) for n in range(60)]
     path = documents.traces / "a.jsonl"
     path.write_bytes(b"\n".join(whole))
     documents.scan()
-    segment = only_segment(documents)
+    segment = find_segment(documents)
     chunks = read(documents, segment)
     assert content(chunks) == whole
     assert b"".join(chunk.data for chunk in chunks) == path.read_bytes()
@@ -99,7 +99,7 @@ def test_a_scalar_or_what_is_no_document_is_read_once_the_file_rests(
 ) -> None:
     (documents.traces / "a.jsonl").write_bytes(tail)
     documents.scan()
-    segment = only_segment(documents)
+    segment = find_segment(documents)
     assert read(documents, segment) == []
     assert content(read(documents, segment, resting=True)) == [tail]
 
@@ -108,17 +108,17 @@ def test_an_unfinished_document_is_not_read_at_rest_but_when_its_file_is_deleted
     documents: Follower,
 ) -> None:
     path = documents.traces / "a.jsonl"
-    path.write_bytes(indented(1) + indented(2)[:-20])
+    path.write_bytes(indent_document(1) + indent_document(2)[:-20])
     documents.scan()
-    segment = only_segment(documents)
-    assert content(read(documents, segment, resting=True)) == [indented(1)]
+    segment = find_segment(documents)
+    assert content(read(documents, segment, resting=True)) == [indent_document(1)]
     at = documents.store.checkpoints[segment]
     assert documents.tailer.is_unfinished(segment, at.offset, path.stat().st_size)
     path.unlink()
     documents.scan()
     last = documents.tailer.read(segment, at, final=True)
     assert last is not None
-    assert (last.data, last.torn) == (indented(2)[:-20], True)
+    assert (last.data, last.torn) == (indent_document(2)[:-20], True)
 
 
 @pytest.mark.parametrize("is_indented", [True, False])
@@ -131,11 +131,13 @@ def test_a_document_over_the_limit_is_skipped_to_its_own_end(
         {"a": [{"b": '} "' + "x" * 700}] * 4000}, indent=2 if is_indented else None
     ).encode()
     path = follower.traces / "a.jsonl"
-    path.write_bytes(separator.join([indented(1), long, indented(2), long, indented(3)]))
+    path.write_bytes(
+        separator.join([indent_document(1), long, indent_document(2), long, indent_document(3)])
+    )
     follower.scan()
-    segment = only_segment(follower)
+    segment = find_segment(follower)
     chunks = read(follower, segment)
-    assert content(chunks) == [indented(1), indented(2), indented(3)]
+    assert content(chunks) == [indent_document(1), indent_document(2), indent_document(3)]
     rejected = [rejection for chunk in chunks for rejection in chunk.rejected]
     assert [path.read_bytes()[each.start : each.end] for each in rejected] == [long, long]
     assert {each.reason for each in rejected} == {"too_long"}
@@ -146,26 +148,34 @@ def test_a_document_over_the_limit_that_is_still_written_is_waited_for(
 ) -> None:
     follower = follow(documents=True, max_line=Size.parse("4KiB"))
     path = follower.traces / "a.jsonl"
-    long = indented(1, 2_000_000)
+    long = indent_document(1, 2_000_000)
     path.write_bytes(long[:3_000_000])
     follower.scan()
-    segment = only_segment(follower)
+    segment = find_segment(follower)
     assert read(follower, segment) == []
     with path.open("ab") as file:
-        file.write(long[3_000_000:] + b"\n" + indented(2))
+        file.write(long[3_000_000:] + b"\n" + indent_document(2))
     follower.scan()
     skipped, *rest = read(follower, segment)
     assert [(each.start, each.end) for each in skipped.rejected] == [(0, len(long))]
-    assert content(rest) == [indented(2)]
+    assert content(rest) == [indent_document(2)]
 
 
 def test_an_archive_ends_its_last_document(follow: Callable[..., Follower], tmp_path: Path) -> None:
     documents = follow(documents=True, include=(f"{tmp_path}/traces/*.gz",))
     path = documents.traces / "a.json.gz"
-    path.write_bytes(gzip.compress(indented(1) + b"\n" + indented(2) + b"\n" + indented(3)[:-20]))
+    path.write_bytes(
+        gzip.compress(
+            indent_document(1) + b"\n" + indent_document(2) + b"\n" + indent_document(3)[:-20]
+        )
+    )
     documents.scan()
-    segment = only_segment(documents)
-    assert content(read(documents, segment)) == [indented(1), indented(2), indented(3)[:-20]]
+    segment = find_segment(documents)
+    assert content(read(documents, segment)) == [
+        indent_document(1),
+        indent_document(2),
+        indent_document(3)[:-20],
+    ]
 
 
 def test_each_version_that_replaces_a_file_is_a_segment_of_its_own(documents: Follower) -> None:
@@ -197,7 +207,7 @@ class _Counted:
 
 def test_waiting_for_the_end_of_a_long_document_does_not_read_it_again_and_again() -> None:
     source, chunker = _Counted(), DocumentChunker(b"k" * 32)
-    long = indented(1, 300_000)
+    long = indent_document(1, 300_000)
     ends = range(1000, len(long), 1000)
     for end in ends:
         source.content = long[:end]
@@ -211,13 +221,13 @@ def test_waiting_for_the_end_of_a_long_document_does_not_read_it_again_and_again
 
 def test_a_checkpoint_between_documents_survives_a_restart(documents: Follower) -> None:
     path = documents.traces / "a.jsonl"
-    path.write_bytes(indented(1) + b"\n" + indented(2)[:30])
+    path.write_bytes(indent_document(1) + b"\n" + indent_document(2)[:30])
     documents.scan()
-    segment = only_segment(documents)
-    assert content(read(documents, segment)) == [indented(1)]
+    segment = find_segment(documents)
+    assert content(read(documents, segment)) == [indent_document(1)]
     documents.kill()
     with path.open("ab") as file:
-        file.write(indented(2)[30:])
+        file.write(indent_document(2)[30:])
     documents.scan()
-    assert content(read(documents, segment)) == [indented(2)]
+    assert content(read(documents, segment)) == [indent_document(2)]
     assert documents.store.checkpoints[segment] != Checkpoint(0, b"")

@@ -19,7 +19,7 @@ import pytest
 from tests.tail.follower import Follower, Writer, follow_until
 from tracesidecar.directories import LinkNotFollowed, UntrustedLink
 from tracesidecar.tail.discovery.left_out import find_left_out
-from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.options import SourceOptions, Symlinks
@@ -76,7 +76,7 @@ def link(follower: Follower, name: str, target: pathlib.Path | str) -> pathlib.P
     return give(path, AGENT)
 
 
-def warned(follower: Follower, kind: str) -> list[str]:
+def list_warned(follower: Follower, kind: str) -> list[str]:
     """Return the paths of the warnings of a kind."""
     return [warning.path for warning in follower.warnings if warning.kind == kind]
 
@@ -97,9 +97,9 @@ def test_a_link_to_another_users_file_or_directory_is_not_followed_and_reported_
     follower.turns(4)
     follower.restart()
     follower.turns(4)
-    assert follower.counted() == Counter(writer.written)
-    assert sorted(set(warned(follower, "skipped_link"))) == sorted(map(str, links))
-    assert len(warned(follower, "skipped_link")) == 2 * len(links)  # once in each run
+    assert follower.count_lines() == Counter(writer.written)
+    assert sorted(set(list_warned(follower, "skipped_link"))) == sorted(map(str, links))
+    assert len(list_warned(follower, "skipped_link")) == 2 * len(links)  # once in each run
     assert follower.tailer.count_skipped()["agent", "link"] == len(links)
     assert [path.name for path in follower.held.iterdir() if "own.jsonl" not in path.name] == []
     for path in links:
@@ -162,7 +162,7 @@ def test_with_same_owner_the_agents_links_to_its_own_files_are_followed(
     link(follower, "a.jsonl", tmp_path / "system" / "one.txt")
     link(follower, "folder", elsewhere)
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert not follower.warnings
 
 
@@ -195,7 +195,7 @@ def test_a_link_in_the_root_is_followed_if_root_owns_it(
     follower = follow(include=(f"{home}/alias/*.jsonl",))
     writer.append(home / "real" / "a.jsonl", 3)
     follower.turns(3)
-    assert follower.counted() == (Counter(writer.written) if owner == 0 else Counter())
+    assert follower.count_lines() == (Counter(writer.written) if owner == 0 else Counter())
     places = follower.tailer.list_unreadable()
     assert [place.path for place in places] == ([] if owner == 0 else [str(home / "alias")])
     if owner != 0:
@@ -211,7 +211,7 @@ def test_with_follow_an_include_without_a_wildcard_may_be_a_link_of_the_agents(
     writer.append(give_new(tmp_path / "session.txt"), 3)
     link(follower, "latest.jsonl", tmp_path / "session.txt")
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert not follower.warnings
 
 
@@ -237,7 +237,7 @@ def test_a_link_to_a_file_may_be_switched_to_another(
     follower.restart()
     writer.append(two)
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert not follower.losses
 
 
@@ -252,7 +252,7 @@ def test_an_include_without_a_wildcard_may_be_a_link_of_roots(
     give(tmp_path / "current.jsonl", owner)
     follower = follow(include=(f"{tmp_path}/current.jsonl",))
     follower.turns(3)
-    assert follower.counted() == (Counter(writer.written) if owner == 0 else Counter())
+    assert follower.count_lines() == (Counter(writer.written) if owner == 0 else Counter())
 
 
 def test_the_root_directory_may_be_that_of_an_include() -> None:
@@ -276,7 +276,7 @@ def test_a_directory_that_becomes_a_link_leads_nowhere(
     follower.turns(4)
     follower.restart()
     follower.turns(4)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert not follower.losses
 
 
@@ -334,7 +334,7 @@ def test_a_tree_that_is_deeper_than_the_stack_is_read_and_left(
     writer.append(follower.traces / "a.jsonl", 2)
     follower.turns()
     subprocess.run(["rm", "-rf", follower.root / "away"], check=True)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 @needs_root
@@ -359,7 +359,7 @@ def test_a_fifo_is_never_opened(agents: Follow, writer: Writer) -> None:
     assert not is_opened.is_set()
     os.close(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK))
     thread.join()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 @needs_root
@@ -394,8 +394,8 @@ def test_a_file_with_a_second_hard_link_is_read_only_if_its_owner_may_be_read(
     give(own, AGENT)
     os.link(own, tmp_path / "copy")
     follower.turns(4)
-    assert follower.counted() == Counter(writer.written)
-    assert warned(follower, "withheld") == [str(follower.traces / "secret.jsonl")]
+    assert follower.count_lines() == Counter(writer.written)
+    assert list_warned(follower, "withheld") == [str(follower.traces / "secret.jsonl")]
     assert follower.tailer.count_skipped() == {("agent", "owner"): 1}
     assert os.stat(secret).st_nlink == 2  # no link of ours
     secret.unlink()
@@ -464,13 +464,13 @@ def test_our_own_links_are_no_second_name(agents: Follow, writer: Writer) -> Non
     follower.turns(2)
     follower.behind = False
     follower.turns(2)
-    assert follower.counted() == Counter(writer.written)
-    assert not warned(follower, "withheld")
+    assert follower.count_lines() == Counter(writer.written)
+    assert not list_warned(follower, "withheld")
 
 
 @pytest.fixture
 def watching(agents: Follow) -> Iterator[Follower]:
-    """Follow with change notices, as the daemon does."""
+    """Follow with change events, as the daemon does."""
     follower = agents()
     follower.stop()
     follower.watcher = Watcher([str(follower.traces)])
@@ -498,7 +498,7 @@ def test_no_link_leads_an_arrival_out_of_the_tree(
     writer.append(watching.traces / "last.jsonl")
     follow_until(watching, lambda: bool(watching.lines), "the line arrives")
     watching.turns(3)
-    assert watching.counted() == Counter(writer.written)
+    assert watching.count_lines() == Counter(writer.written)
     added = set(os.listdir(watching.held)) - names
     assert all(name.endswith("+last.jsonl") for name in added)
     assert os.stat(outside / "a.jsonl").st_nlink == 1
@@ -517,9 +517,9 @@ def test_nothing_is_made_through_a_linked_hold_directory(
     follower = follow(hold_directory=str(traces / ".held"))
     writer.append(traces / "a.jsonl", 3)
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert os.listdir(outside) == ["a.jsonl"]
-    assert warned(follower, "link") == [str(traces / ".held")]
+    assert list_warned(follower, "link") == [str(traces / ".held")]
 
 
 @needs_root
@@ -539,7 +539,7 @@ def test_no_hold_directory_is_reached_through_a_link_of_the_agents(
     follower.start()
     writer.append(traces / "a.jsonl", 3)
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert os.listdir(outside) == ["a.jsonl"]
 
 
@@ -569,7 +569,7 @@ def test_in_a_hold_directory_of_somebody_else_the_links_have_a_directory_of_our_
     follower.behind = False
     follower.restart()
     follower.turns()
-    assert follower.counted() == Counter(writer.written[2:])
+    assert follower.count_lines() == Counter(writer.written[2:])
     assert list(own.iterdir()) == []
     assert planted.read_bytes() == SECRET
 
@@ -589,7 +589,7 @@ def test_a_folder_of_ours_that_others_may_write_in_is_tightened(
     follower.turns(2)
     assert len(list(follower.held.iterdir())) == 2
     assert follower.held.stat().st_mode & 0o777 == 0o700
-    assert not warned(follower, "link")
+    assert not list_warned(follower, "link")
 
 
 @needs_root
@@ -609,7 +609,7 @@ def test_links_that_an_earlier_version_made_in_a_hold_directory_of_somebody_else
     follower.behind = False
     follower.start()
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 @needs_root
@@ -625,7 +625,7 @@ def test_traces_below_a_hold_directory_are_traces(
     follower.turns(3)
     (follower.traces / "deep" / "a.jsonl").unlink()
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert not follower.warnings
 
 
@@ -649,7 +649,7 @@ def test_the_owner_of_a_hold_directory_replaces_no_link_of_ours(
         give_new(hold / name).write_bytes(b'{"forged": 1}\n')
     follower.restart()
     follower.turns(5)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert not follower.losses
 
 
@@ -666,8 +666,8 @@ def test_our_own_output_is_not_read_whatever_leads_to_it(
     path.symlink_to({"link": lake, "folder": lake / "v1", "file": lake / "v1/deep/out.jsonl"}[way])
     writer.append(follower.traces / "a.jsonl", 3)
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
-    assert warned(follower, "own_output") == [str(path)]
+    assert follower.count_lines() == Counter(writer.written)
+    assert list_warned(follower, "own_output") == [str(path)]
 
 
 def test_a_file_of_ours_is_not_read_under_a_second_name(
@@ -680,8 +680,8 @@ def test_a_file_of_ours_is_not_read_under_a_second_name(
     os.link(database, follower.traces / "x.jsonl")
     writer.append(follower.traces / "a.jsonl", 3)
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
-    assert warned(follower, "own_output") == [str(follower.traces / "x.jsonl")]
+    assert follower.count_lines() == Counter(writer.written)
+    assert list_warned(follower, "own_output") == [str(follower.traces / "x.jsonl")]
     assert follower.tailer.count_skipped() == {("agent", "own"): 1}
 
 
@@ -693,7 +693,7 @@ def test_what_the_program_writes_to_its_standard_output_is_its_own(
     try:
         with open(tmp_path / "out.jsonl", "wb") as file:
             os.dup2(file.fileno(), 1)
-        assert OwnPlaces([]).has(os.stat(tmp_path / "out.jsonl"))
+        assert OwnPaths([]).has(os.stat(tmp_path / "out.jsonl"))
     finally:
         os.dup2(before, 1)
         os.close(before)

@@ -275,13 +275,13 @@ class History:
             pieces = self.follower.tailer.read_range(part.segment, part.start, end)
             if pieces is None or b"".join(pieces) != part.data:
                 if not again:
-                    self._scan_again()
+                    self._rescan()
                 return
         if not self.has_arrived:
             self._send()
         self._commit()
 
-    def _scan_again(self) -> None:
+    def _rescan(self) -> None:
         self.follower.scan(0.0, full=True)
         self.replay(again=True)
 

@@ -33,7 +33,7 @@ def test_behind_an_unfinished_file_has_a_link_and_a_finished_one_has_none(
     assert (protections(follower), os.listdir(follower.held)) == ({"descriptor"}, [])
 
 
-def recorded(follower: Follower) -> list[tuple[str | None, bool | None]]:
+def list_recorded(follower: Follower) -> list[tuple[str | None, bool | None]]:
     """Return what the journal says of every file's protection."""
     return [
         (record.protection, record.can_link) for _, record in sorted(follower.store.records.items())
@@ -46,10 +46,10 @@ def test_the_journal_says_when_a_link_is_made_and_when_it_is_removed(
     follower = follow(protect="behind")
     writer.append(follower.traces / "a.jsonl", 3)
     follower.scan()
-    assert recorded(follower) == [("link", True)]
+    assert list_recorded(follower) == [("link", True)]
     follower.read()
     follower.scan()
-    assert (recorded(follower), os.listdir(follower.held)) == ([("descriptor", True)], [])
+    assert (list_recorded(follower), os.listdir(follower.held)) == ([("descriptor", True)], [])
 
 
 def forbid_links(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
@@ -66,13 +66,13 @@ def test_the_journal_says_that_a_link_could_not_be_made(
     forbid_links(monkeypatch, error)
     writer.append(follower.traces / "a.jsonl", 3)
     follower.scan()
-    assert recorded(follower) == [("descriptor", False)]
+    assert list_recorded(follower) == [("descriptor", False)]
 
 
 def test_the_journal_says_that_a_file_of_another_owner_could_not_be_linked(
     public_directory: pathlib.Path, writer: Writer
 ) -> None:
-    if os.geteuid() or protected_hardlinks() != "1":
+    if os.geteuid() or read_protected_hardlinks() != "1":
         pytest.skip("needs root, to be another user for a while, and fs.protected_hardlinks = 1")
     os.chown(public_directory, 12345, -1)
     with acting_as(12345):
@@ -97,7 +97,7 @@ def public_directory() -> Iterator[pathlib.Path]:
         yield pathlib.Path(directory)
 
 
-def protected_hardlinks() -> str:
+def read_protected_hardlinks() -> str:
     path = pathlib.Path("/proc/sys/fs/protected_hardlinks")
     return path.read_text("ascii").strip() if path.exists() else ""
 
@@ -120,10 +120,10 @@ def test_the_journal_says_that_nothing_protects_a_file_whose_descriptor_was_give
     for number in range(5):
         writer.append(follower.traces / f"{number}.jsonl", 3)
     follower.turn()
-    assert Counter(recorded(follower)) == {("descriptor", False): 2, ("none", False): 3}
+    assert Counter(list_recorded(follower)) == {("descriptor", False): 2, ("none", False): 3}
     follower.read()
     follower.scan()
-    assert Counter(recorded(follower)) == {("descriptor", False): 2, ("none", False): 3}
+    assert Counter(list_recorded(follower)) == {("descriptor", False): 2, ("none", False): 3}
     assert {id_: record.protection for id_, record in follower.store.records.items()} == {
         id_: view.protection for id_, view in follower.tailer.segments().items()
     }
@@ -137,12 +137,12 @@ def test_a_descriptor_ends_with_the_daemon_and_the_journal_says_so(
     writer.append(follower.traces / "a.jsonl", 3)
     follower.turn()
     follower.stop()
-    assert recorded(follower) == [("none", False)]
+    assert list_recorded(follower) == [("none", False)]
     follower.start()
     follower.turn()
     writer.append(follower.traces / "a.jsonl", 3)
     follower.turn()
-    assert recorded(follower) == [("descriptor", False)]
+    assert list_recorded(follower) == [("descriptor", False)]
 
 
 def test_a_descriptor_of_a_killed_daemon_is_none_to_a_reader_and_to_the_next_daemon(
@@ -157,7 +157,7 @@ def test_a_descriptor_of_a_killed_daemon_is_none_to_a_reader_and_to_the_next_dae
     assert left.find_current_protection(is_daemon_running=True) == "descriptor"
     assert left.find_current_protection(is_daemon_running=False) == "none"
     follower.kill()
-    assert recorded(follower) == [("none", False)]
+    assert list_recorded(follower) == [("none", False)]
 
 
 def test_a_link_outlives_the_daemon_unless_somebody_removes_it(
@@ -167,13 +167,13 @@ def test_a_link_outlives_the_daemon_unless_somebody_removes_it(
     writer.append(follower.traces / "a.jsonl", 3)
     follower.turn()
     follower.kill()
-    assert recorded(follower) == [("link", True)]
+    assert list_recorded(follower) == [("link", True)]
     follower.stop()
-    assert recorded(follower) == [("link", True)]
+    assert list_recorded(follower) == [("link", True)]
     for link in follower.held.iterdir():
         link.unlink()
     follower.start()
-    assert recorded(follower) == [("none", True)]
+    assert list_recorded(follower) == [("none", True)]
 
 
 def test_a_file_at_rest_costs_no_further_write_of_the_journal(
@@ -200,7 +200,7 @@ def test_a_source_may_have_a_directory_of_its_own_for_links(
     follower.turns()
     follower.behind = False
     follower.turns()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert list(hold.iterdir()) == []
 
 
@@ -223,7 +223,7 @@ def test_across_mounts_the_descriptor_is_the_protection(
         follower.turns()
         follower.behind = False
         follower.turns()
-        assert follower.counted() == Counter(writer.written)
+        assert follower.count_lines() == Counter(writer.written)
     finally:
         for path in elsewhere.iterdir():
             path.unlink()
@@ -247,7 +247,7 @@ def test_more_deleted_files_than_the_limit_cause_a_warning_and_are_kept(
     assert follower.last.held_bytes > 1000
     follower.behind = False
     follower.turns()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert (follower.last.held_bytes, follower.last.files) == (0, 0)
 
 

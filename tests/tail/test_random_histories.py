@@ -29,10 +29,10 @@ SAFE = [
     "restart",
     "kill",
     "kill_while_rotating",
-    "fall_behind",
+    "lag",
     "catch_up",
 ]
-RUDE = [*SAFE, "truncate", "delete", "compress", "move_away"]
+RUDE = [*SAFE, "truncate", "delete", "compress", "change_directory"]
 
 
 class History:
@@ -63,7 +63,7 @@ class History:
         self.append()
         self.follower.turns(9)
         self.follower.stop()
-        arrived, written = self.follower.counted(), Counter(self.writer.written)
+        arrived, written = self.follower.count_lines(), Counter(self.writer.written)
         assert not arrived - written, "something arrived twice, or was never written"
         assert set(written - arrived) <= self.may_be_lost, "something is missing"
         assert not self.follower.rejected
@@ -113,7 +113,7 @@ class History:
         self.follower.at = ignore
         self.kill()
 
-    def fall_behind(self) -> None:
+    def lag(self) -> None:
         self.follower.behind = True
 
     def catch_up(self) -> None:
@@ -123,28 +123,28 @@ class History:
         self._end_half()
         self._meet()
         if self.here:
-            self.a.rename(self._rotated())
+            self.a.rename(self._choose_rotated_name())
             self.here = []
 
     def copytruncate(self) -> None:
         self._end_half()
         self._meet()
         if self.here:
-            shutil.copyfile(self.a, self._rotated())
-            self._emptied()
+            shutil.copyfile(self.a, self._choose_rotated_name())
+            self._truncate()
 
     def compress(self) -> None:
         self._end_half()
         if self.here:
             self.turn()
-            self._rotated(".gz").write_bytes(gzip.compress(self.a.read_bytes()))
+            self._choose_rotated_name(".gz").write_bytes(gzip.compress(self.a.read_bytes()))
             self.a.unlink()
             self.here, self.is_known = [], False
 
     def truncate(self) -> None:
         if self.here:
             self.may_be_lost |= set(self.here)
-            self._emptied()
+            self._truncate()
 
     def delete(self) -> None:
         """Delete the file after a scan: one that was never seen would be lost."""
@@ -154,7 +154,7 @@ class History:
             self.a.unlink()
             self.here, self.is_known = [], False
 
-    def move_away(self) -> None:
+    def change_directory(self) -> None:
         self._end_half()
         if self.here:
             self.turn()
@@ -170,11 +170,11 @@ class History:
         if not self.is_known:
             self.turn()
 
-    def _rotated(self, suffix: str = "") -> pathlib.Path:
+    def _choose_rotated_name(self, suffix: str = "") -> pathlib.Path:
         self.rotations += 1
         return self.follower.traces / f"a.jsonl.{self.rotations}{suffix}"
 
-    def _emptied(self) -> None:
+    def _truncate(self) -> None:
         with self.a.open("r+b") as file:
             file.truncate(0)
         self.here, self.half = [], b""
@@ -184,7 +184,7 @@ class History:
             self.append()
 
 
-def lived(steps: list[str]) -> None:
+def live(steps: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         History(pathlib.Path(directory)).run(
             ["half_line" if step == "half" else step for step in steps]
@@ -194,10 +194,10 @@ def lived(steps: list[str]) -> None:
 @settings(max_examples=150)
 @given(st.lists(st.sampled_from(SAFE), max_size=20))
 def test_rotation_in_any_order_loses_and_repeats_nothing(steps: list[str]) -> None:
-    lived(["append", "turn", *steps])
+    live(["append", "turn", *steps])
 
 
 @settings(max_examples=150)
 @given(st.lists(st.sampled_from(RUDE), max_size=20))
 def test_destruction_in_any_order_costs_only_what_was_destroyed(steps: list[str]) -> None:
-    lived(["append", "turn", *steps])
+    live(["append", "turn", *steps])

@@ -29,7 +29,7 @@ def chunks(follower: Follower, segment: int, at: Checkpoint = BEGINNING) -> list
     return found
 
 
-def only_segment(follower: Follower) -> int:
+def find_segment(follower: Follower) -> int:
     (segment,) = follower.tailer.segments()
     return segment
 
@@ -37,7 +37,7 @@ def only_segment(follower: Follower) -> int:
 def test_all_readers_see_the_same_chunks(follower: Follower, writer: Writer) -> None:
     writer.append(follower.traces / "a.jsonl", 40_000, 60)
     follower.scan()
-    segment = only_segment(follower)
+    segment = find_segment(follower)
     whole = chunks(follower, segment)
     assert chunks(follower, segment) == whole
     assert chunks(follower, segment, whole[0].next) == whole[1:]
@@ -141,7 +141,7 @@ def test_a_prefix_that_grows_keeps_the_file_the_same(follower: Follower, writer:
         writer.append(follower.traces / "a.jsonl", 2)
         follower.turn()
         follower.restart()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert len(follower.store.records) == 1
 
 
@@ -155,7 +155,7 @@ def test_a_range_is_read_again_in_the_same_pieces(
         file.write(b"l" * 3 * MIB + b"\n")
     writer.append(a, 30_000, 60)
     follower.scan()
-    segment = only_segment(follower)
+    segment = find_segment(follower)
     whole = chunks(follower, segment)
     pieces = follower.tailer.read_range(segment, whole[0].end, whole[-1].end)
     assert pieces is not None
@@ -168,7 +168,7 @@ def test_a_range_that_is_gone_is_none(follower: Follower, writer: Writer) -> Non
     follower.turn()
     size = a.stat().st_size
     os.truncate(a, 10)
-    segment = only_segment(follower)
+    segment = find_segment(follower)
     assert follower.tailer.read_range(segment, 0, size) is None
     assert follower.tailer.read_range(12345, 0, size) is None
 
@@ -221,7 +221,7 @@ def test_archives_are_read_in_the_chunks_of_their_content(
     data = writer.make(50_000, 60) + b"q" * (2 * MIB) + b"\n" + writer.make(2)
     (follower.traces / f"a.jsonl.{suffix}").write_bytes(pack(data))
     follower.turn()
-    assert follower.counted() == Counter([*writer.written, b"q" * (2 * MIB)])
+    assert follower.count_lines() == Counter([*writer.written, b"q" * (2 * MIB)])
     follower.restart()
     follower.turns(2)
     assert len(follower.lines) == len(writer.written) + 1
@@ -252,7 +252,7 @@ def test_an_archive_that_ends_too_early_waits_for_its_rest(
             if tenth == 5:
                 follower.restart()
     follower.turns(2)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert follower.losses == []
 
 
@@ -264,11 +264,11 @@ def test_an_archive_read_in_part_is_read_on_after_a_restart(
         gzip.compress(writer.make(50_000) + b'{"unterminated": 1}')
     )
     follower.scan()
-    assert follower.read_chunk(only_segment(follower))
+    assert follower.read_chunk(find_segment(follower))
     follower.restart()
     follower.open.clear()
     follower.turns(2)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert follower.torn == [b'{"unterminated": 1}']
     follower.restart()
     follower.turns(2)
@@ -293,7 +293,7 @@ def test_a_damaged_archive_is_reported_once_and_the_others_arrive(
     follower.restart()
     follower.turns()
     assert [loss.reason for loss in follower.losses] == ["corrupt"]
-    assert not Counter(writer.written) - follower.counted()
+    assert not Counter(writer.written) - follower.count_lines()
 
 
 def test_a_bomb_is_given_up(
@@ -315,15 +315,15 @@ def test_two_readers_apart_in_one_archive_do_not_decompress_it_from_the_beginnin
     follower = follow(include=(f"{tmp_path}/traces/*",))
     (follower.traces / "a.jsonl.gz").write_bytes(gzip.compress(writer.make(200_000, 60)))
     follower.scan()
-    segment = only_segment(follower)
+    segment = find_segment(follower)
     begun = []
     begin = compressed.ArchiveFile._restart
 
-    def counted(archive: compressed.ArchiveFile) -> None:
+    def count_and_begin(archive: compressed.ArchiveFile) -> None:
         begun.append(1)
         begin(archive)
 
-    monkeypatch.setattr(compressed.ArchiveFile, "_restart", counted)
+    monkeypatch.setattr(compressed.ArchiveFile, "_restart", count_and_begin)
     ahead = chunks(follower, segment)[8].next
     behind = BEGINNING
     for _ in range(6):

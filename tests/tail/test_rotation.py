@@ -36,23 +36,23 @@ def truncate(path: pathlib.Path, size: int = 0) -> None:
     os.truncate(path, size)
 
 
-def gzipped(path: pathlib.Path) -> pathlib.Path:
+def gzip_file(path: pathlib.Path) -> pathlib.Path:
     target = path.with_name(path.name + ".gz")
     target.write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
     return target
 
 
-def zstandarded(path: pathlib.Path) -> pathlib.Path:
+def zstd_file(path: pathlib.Path) -> pathlib.Path:
     target = path.with_name(path.name + ".zst")
     target.write_bytes(zstandard.ZstdCompressor().compress(path.read_bytes()))
     path.unlink()
     return target
 
 
-def exactly(follower: Follower, writer: Writer) -> None:
-    assert follower.counted() - Counter(writer.written) == Counter(), "something arrived twice"
-    assert Counter(writer.written) - follower.counted() == Counter(), "something is missing"
+def assert_exact(follower: Follower, writer: Writer) -> None:
+    assert follower.count_lines() - Counter(writer.written) == Counter(), "something arrived twice"
+    assert Counter(writer.written) - follower.count_lines() == Counter(), "something is missing"
     assert [loss for loss in follower.losses if loss.lost_bytes] == []
     assert follower.rejected == []
 
@@ -72,7 +72,7 @@ def test_rename_rotation_loses_and_repeats_nothing(
         writer.append(a, lines)
 
     while_(stopped, follower, rotate)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @RUNNING_OR_STOPPED
@@ -101,7 +101,7 @@ def test_generations_that_came_and_went_unseen_are_found(
         writer.append(a, 10)
 
     while_(stopped, follower, rotate)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @RUNNING_OR_STOPPED
@@ -117,12 +117,12 @@ def test_generations_that_were_compressed_unseen_are_found(
         a.rename(follower.traces / "a.jsonl.2")
         writer.append(a, 10)
         a.rename(follower.traces / "a.jsonl.1")
-        gzipped(follower.traces / "a.jsonl.2")
-        gzipped(follower.traces / "a.jsonl.1")
+        gzip_file(follower.traces / "a.jsonl.2")
+        gzip_file(follower.traces / "a.jsonl.1")
         writer.append(a, 10)
 
     while_(stopped, follower, rotate)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_a_writer_that_keeps_the_rotated_file_open_is_followed(
@@ -140,7 +140,7 @@ def test_a_writer_that_keeps_the_rotated_file_open_is_followed(
         follower.turn()
         old.write(writer.make(5))
         follower.turns(2)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_a_file_moved_to_a_directory_that_is_not_watched_is_read_to_its_end(
@@ -157,7 +157,7 @@ def test_a_file_moved_to_a_directory_that_is_not_watched_is_read_to_its_end(
         follower.turn()
         file.write(writer.make(5))
         follower.turns(2)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_moved_away_truncated_and_moved_back_is_a_new_generation(
@@ -172,7 +172,7 @@ def test_moved_away_truncated_and_moved_back_is_a_new_generation(
     writer.append(away, 5)
     away.rename(a)
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @RUNNING_OR_STOPPED
@@ -203,7 +203,7 @@ def test_copytruncate_loses_and_repeats_nothing(
         writer.append(a, 2)
 
     while_(stopped, follower, rotate)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @pytest.mark.parametrize("seen_bytes", [1, 300], ids=["a byte", "the first line"])
@@ -226,7 +226,7 @@ def test_a_copy_that_first_looks_like_an_older_file_still_waits(
     truncate(a)
     writer.append(a, 2)
     follower.turns(8)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_a_growing_file_that_begins_like_an_archive_is_read_at_once(
@@ -241,8 +241,8 @@ def test_a_growing_file_that_begins_like_an_archive_is_read_at_once(
         writer.written.append(header.rstrip(b"\n"))
         writer.append(a, 10)
         follower.turns(2)
-        exactly(follower, writer)
-        gzipped(a.rename(follower.traces / "a.jsonl.1"))
+        assert_exact(follower, writer)
+        gzip_file(a.rename(follower.traces / "a.jsonl.1"))
         follower.turns(2)
 
 
@@ -257,7 +257,7 @@ def test_a_copy_that_is_first_seen_together_with_its_original_waits(
     truncate(a)
     writer.append(a, 2)
     follower.turns(8)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @pytest.mark.parametrize("write", ["save", "forget"])
@@ -288,7 +288,7 @@ def test_a_kill_before_either_write_of_a_scan_makes_no_second_file_of_a_copy(
     monkeypatch.undo()
     follower.kill()
     follower.turns(20)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_a_copy_seen_in_the_middle_waits(
     follower.turn()
     writer.append(a, 5)
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @RUNNING_OR_STOPPED
@@ -333,7 +333,7 @@ def test_a_copy_whose_original_stays_is_a_file_of_its_own(
         shutil.copyfile(a, follower.traces / "b.jsonl")
 
     while_(stopped, follower, copy)
-    assert follower.counted() == Counter(writer.written * 2)
+    assert follower.count_lines() == Counter(writer.written * 2)
 
 
 @RUNNING_OR_STOPPED
@@ -362,7 +362,7 @@ def test_successive_copies_into_the_same_file_are_distinguished(
     follower.turn()
     for _ in range(4):
         while_(stopped, follower, rotate)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_copytruncate_right_after_the_start_of_a_read_is_not_delivered_as_the_old_file(
@@ -378,7 +378,7 @@ def test_copytruncate_right_after_the_start_of_a_read_is_not_delivered_as_the_ol
     writer.append(a, 30)
     follower.read()
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @RUNNING_OR_STOPPED
@@ -397,7 +397,7 @@ def test_truncate_then_write_is_a_new_generation(
         writer.append(a, after, width)
 
     while_(stopped, follower, rewrite)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @RUNNING_OR_STOPPED
@@ -418,7 +418,7 @@ def test_a_rewrite_is_sent_again_from_its_first_change(
             file.truncate()
 
     while_(stopped, follower, rewrite)
-    assert follower.counted() == Counter(before) + Counter(writer.written[40:])
+    assert follower.count_lines() == Counter(before) + Counter(writer.written[40:])
     assert [loss for loss in follower.losses if loss.lost_bytes] == []
 
 
@@ -440,7 +440,7 @@ def test_a_truncation_of_unread_bytes_is_reported_with_its_length(
 
 
 @RUNNING_OR_STOPPED
-@pytest.mark.parametrize("compress", [gzipped, zstandarded])
+@pytest.mark.parametrize("compress", [gzip_file, zstd_file])
 @pytest.mark.parametrize(
     "include", ["*.jsonl", "*.jsonl*"], ids=["archive-outside-glob", "archive-inside-glob"]
 )
@@ -469,7 +469,7 @@ def test_a_rotated_file_that_is_compressed_continues_at_its_offset(
         writer.append(a, 3)
 
     while_(stopped, follower, rotate)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_a_linked_file_that_was_compressed_while_stopped_is_not_sent_twice(
@@ -482,10 +482,10 @@ def test_a_linked_file_that_was_compressed_while_stopped_is_not_sent_twice(
     writer.append(a, 100)
     follower.scan()
     follower.stop()
-    gzipped(a)
+    gzip_file(a)
     follower.start()
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @RUNNING_OR_STOPPED
@@ -504,7 +504,7 @@ def test_a_file_deleted_while_the_sink_is_behind_is_read_to_its_end(
     assert follower.last.held_bytes > 0
     follower.behind = False
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)
     assert list(follower.held.iterdir()) == []
     assert follower.store.records == {}
 
@@ -545,7 +545,7 @@ def test_delete_and_recreate_is_two_files(
         writer.append(a, after)
 
     while_(stopped, follower, recreate)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_the_unfinished_last_line_of_a_deleted_file_is_torn(
@@ -560,7 +560,7 @@ def test_the_unfinished_last_line_of_a_deleted_file_is_torn(
     a.unlink()
     follower.turns(2)
     assert follower.torn == [b'{"half": ']
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @RUNNING_OR_STOPPED
@@ -588,7 +588,7 @@ def test_rotation_at_every_byte_of_a_line(
         if stopped:
             follower.start()
         follower.turns(2)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_a_new_device_number_changes_nothing(follower: Follower, writer: Writer) -> None:
@@ -606,7 +606,7 @@ def test_a_new_device_number_changes_nothing(follower: Follower, writer: Writer)
     writer.append(a, 10)
     follower.start()
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)
     assert len(follower.store.records) == 1
 
 
@@ -621,7 +621,7 @@ def test_a_file_replaced_by_rename_with_the_same_content_and_more_continues(
     writer.append(copy, 5)
     copy.rename(a)
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_ten_renames_between_two_turns_lose_and_repeat_nothing(
@@ -639,7 +639,7 @@ def test_ten_renames_between_two_turns_lose_and_repeat_nothing(
         a.rename(follower.traces / "a.jsonl.1")
     writer.append(a, 5)
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_a_writer_that_does_not_append_leaves_a_hole_that_is_a_line_of_its_own(
@@ -680,7 +680,7 @@ def test_only_numbered_siblings_of_a_rotated_file_are_taken(
         writer.append(a, 10)
 
     while_(stopped, follower, rotate)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @RUNNING_OR_STOPPED
@@ -707,8 +707,8 @@ def test_a_file_that_lost_its_end_and_goes_on_sends_only_what_is_new(
     while_(stopped, follower, lose_the_end)
     lost = content[len(kept) :].splitlines()
     new = Counter(writer.written[len(sent) :])
-    more = follower.counted() - Counter(sent) - new
-    assert Counter(sent) + new - follower.counted() == Counter(), "something is missing"
+    more = follower.count_lines() - Counter(sent) - new
+    assert Counter(sent) + new - follower.count_lines() == Counter(), "something is missing"
     if cut < 60_000:
         assert more == Counter(), "something that did not change was sent again"
     else:
@@ -738,7 +738,7 @@ def test_a_rewrite_in_the_middle_that_keeps_size_head_and_tail_is_noticed(
 
     while_(stopped, follower, rewrite)
     assert lines[number] in follower.lines
-    assert follower.counted() == Counter(writer.written) + Counter(lines[number:-1])
+    assert follower.count_lines() == Counter(writer.written) + Counter(lines[number:-1])
 
 
 @RUNNING_OR_STOPPED
@@ -751,7 +751,7 @@ def test_a_copied_file_that_begins_anew_with_the_same_line_repeats_nothing(
     follower.turns(4)
     header = writer.written[0]
 
-    def copy_and_begin_anew() -> None:
+    def copy_and_start_over() -> None:
         writer.append(a, 3)
         shutil.copyfile(a, f"{a}.1")
         truncate(a, 0)
@@ -759,8 +759,8 @@ def test_a_copied_file_that_begins_anew_with_the_same_line_repeats_nothing(
         writer.written.append(header)
         writer.append(a, 2)
 
-    while_(stopped, follower, copy_and_begin_anew)
-    exactly(follower, writer)
+    while_(stopped, follower, copy_and_start_over)
+    assert_exact(follower, writer)
 
 
 @pytest.mark.parametrize("copy", ["a.jsonl.1", "old/a.jsonl.1"], ids=["beside", "elsewhere"])
@@ -772,7 +772,7 @@ def test_a_copy_that_no_listing_has_shown_keeps_what_its_original_held(
     copy: str,
     is_met: bool,
 ) -> None:
-    """The original begins anew with the same line, before its directory is listed again."""
+    """The original starts over with the same line, before its directory is listed again."""
     follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
     a, target = follower.traces / "a.jsonl", follower.traces / copy
     target.parent.mkdir(exist_ok=True)
@@ -790,13 +790,13 @@ def test_a_copy_that_no_listing_has_shown_keeps_what_its_original_held(
     writer.append(a, 2)
     assert not follower.scan(0.2).rewrites  # too early for another listing
     follower.turns(8)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_an_archive_begun_of_a_generation_that_nobody_has_met_is_not_read_beside_it(
     follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer
 ) -> None:
-    """Copied, begun anew, renamed, and half compressed, all between two scans."""
+    """Copied, started over, renamed, and half compressed, all between two scans."""
     follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
     a, rotated = follower.traces / "a.jsonl", follower.traces / "a.jsonl.1"
     archive = follower.traces / "a.jsonl.1.gz"
@@ -812,7 +812,7 @@ def test_an_archive_begun_of_a_generation_that_nobody_has_met_is_not_read_beside
     archive.write_bytes(packed)
     rotated.unlink()
     follower.turns(12)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def test_a_file_whose_record_a_kill_left_empty_goes_on_in_its_archive(
@@ -832,11 +832,11 @@ def test_a_file_whose_record_a_kill_left_empty_goes_on_in_its_archive(
         follower.scan()
     monkeypatch.undo()
     follower.kill()
-    gzipped(a)
+    gzip_file(a)
     follower.turns(2)
     follower.kill()
     follower.turns(12)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
     assert list(follower.held.glob("unknown/*")) == []
 
 
@@ -854,7 +854,7 @@ def test_a_copy_that_was_begun_before_the_first_scan_is_not_read_beside_its_orig
     os.truncate(path, 0)
     writer.append(path, 3)
     follower.turns()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert follower.losses == []
 
 
@@ -867,7 +867,7 @@ def test_a_file_that_another_begins_with_and_that_rests_is_read_too(
     whole = content[: content.index(b"\n", 500) + 1]
     (follower.traces / "a.jsonl.1").write_bytes(whole)
     follower.turns()
-    assert follower.counted() == Counter(writer.written) + Counter(whole.splitlines())
+    assert follower.count_lines() == Counter(writer.written) + Counter(whole.splitlines())
 
 
 def test_a_finished_copy_whose_record_a_kill_prevented_is_no_segment_of_its_own(
@@ -895,7 +895,7 @@ def test_a_finished_copy_whose_record_a_kill_prevented_is_no_segment_of_its_own(
         monkeypatch.undo()
         follower.kill()
     follower.turns(12)
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 def compress(path: pathlib.Path) -> None:
@@ -938,7 +938,7 @@ def test_a_file_that_only_its_first_notice_kept_is_not_read_beside_what_was_made
     follower.turns(12)
     follower.behind = False
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)
 
 
 @pytest.mark.parametrize("is_behind", [True, False])
@@ -962,7 +962,7 @@ def test_a_loss_is_that_of_the_file_that_is_gone_and_not_of_the_one_that_got_its
     follower.turns(12)
     follower.restart()
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written[5 if is_behind else 0 :])
+    assert follower.count_lines() == Counter(writer.written[5 if is_behind else 0 :])
     paths = [(loss.segment.path, loss.lost_bytes) for loss in follower.losses]
     assert paths == [(str(gone), size if is_behind else 0)]
     assert {record.path for record in follower.store.records.values()} == {str(other)}
@@ -977,11 +977,11 @@ def test_a_file_that_got_the_inode_of_a_copy_of_the_same_size_is_read(
     follower.turns()
     shutil.copyfile(path, copy)
     follower.turns(12)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     follower.kill()
     copy.write_bytes(writer.make(4))
     follower.turns()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
 
 
 @pytest.mark.parametrize("is_read", [True, False])
@@ -1006,4 +1006,4 @@ def test_a_file_that_is_truncated_after_a_scan_has_looked_at_it_goes_on_in_its_c
 
     monkeypatch.setattr(follower.tailer._scan_sequence._new_files, "decide", truncate_first)
     follower.turns()
-    exactly(follower, writer)
+    assert_exact(follower, writer)

@@ -45,7 +45,7 @@ def test_a_file_that_became_unreadable_and_left_is_read_once_it_is_readable(
         assert [view.is_directory for view in follower.tailer.list_unreadable()] == [False]
         left.chmod(0o600)
     follower.turns(2)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert follower.losses == []
 
 
@@ -65,7 +65,7 @@ def test_a_link_that_cannot_be_seen_for_a_while_is_not_gone(
     follower.held.chmod(0o700)
     follower.behind = False
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert follower.losses == []
 
 
@@ -99,5 +99,5 @@ def test_a_name_that_cannot_be_looked_up_is_not_gone(follower: Follower, writer:
     follower.held.chmod(0o700)
     follower.behind = False
     follower.turns(3)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert follower.losses == []

@@ -1,4 +1,4 @@
-"""Change notices make things faster; polling finds everything, even if no notice comes."""
+"""Change events make things faster; polling finds everything, even if no event comes."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_a_directory_made_and_filled_at_once_is_read(watching: Follower, writer:
         "all lines arrive",
     )
     watching.turns(40)
-    assert watching.counted() == Counter(writer.written)
+    assert watching.count_lines() == Counter(writer.written)
 
 
-def test_rotation_is_followed_by_notices(watching: Follower, writer: Writer) -> None:
+def test_rotation_is_followed_by_change_events(watching: Follower, writer: Writer) -> None:
     a = watching.traces / "a.jsonl"
     for number in range(5):
         writer.append(a, 10)
@@ -78,7 +78,7 @@ def test_rotation_is_followed_by_notices(watching: Follower, writer: Writer) -> 
         lambda: len(watching.lines) == len(writer.written),
         "all lines arrive",
     )
-    assert watching.counted() == Counter(writer.written)
+    assert watching.count_lines() == Counter(writer.written)
 
 
 class Deaf(Watcher):
@@ -110,11 +110,11 @@ def test_a_change_that_was_not_announced_is_found_and_notices_are_distrusted(
         "the change is old",
     )
     follower.turns(int(FULL_CYCLE_SECONDS) + 1)
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert not schedule.trusts(follower.now)
     writer.append(follower.traces / "b.jsonl")
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert schedule.trusts(follower.now + DISTRUST_SECONDS)
     follower.watcher.close()
 
@@ -134,7 +134,7 @@ def test_polling_finds_everything_when_no_watches_are_left(
     follower.turn()
     writer.append(follower.traces / "a.jsonl", 3)
     follower.turn()
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert [warning.kind for warning in follower.warnings] == ["notices"]
     follower.watcher.close()
 
@@ -196,7 +196,7 @@ def test_what_arrived_before_a_crash_is_not_lost_and_not_repeated(
     (watching.traces / "moved.jsonl").rename(watching.root / "moved.jsonl")
     (watching.traces / "deleted.jsonl").unlink()
     watching.turns()
-    assert watching.counted() == Counter(writer.written)
+    assert watching.count_lines() == Counter(writer.written)
     assert arrivals(watching) == []
 
 
@@ -241,7 +241,7 @@ def test_a_file_that_is_replaced_by_longer_ones_arrives_once(
             watching.turn()
     follow_until(watching, lambda: len(watching.lines) >= 20, "the lines arrive")
     watching.turns()
-    assert watching.counted() == Counter(writer.written)
+    assert watching.count_lines() == Counter(writer.written)
 
 
 def test_a_file_that_is_replaced_while_scans_look_arrives_once(
@@ -264,7 +264,7 @@ def test_a_file_that_is_replaced_while_scans_look_arrives_once(
         pause.wait(0.03)
     follow_until(watching, lambda: len(watching.lines) >= 150, "the lines arrive")
     watching.turns(10)
-    assert watching.counted() == Counter(writer.written)
+    assert watching.count_lines() == Counter(writer.written)
     assert not watching.losses
     assert arrivals(watching) == []
 
@@ -292,7 +292,7 @@ def test_a_version_that_is_replaced_while_its_segment_goes_on_in_it_is_read(
     written.rename(path)
     follower.turns(4)
     assert len(writer.written) == 7
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     assert not follower.losses
 
 
@@ -300,7 +300,7 @@ def test_a_version_that_is_replaced_while_its_segment_goes_on_in_it_is_read(
 def test_a_quiet_file_that_is_replaced_by_a_longer_one_arrives_once(
     watching: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch, protect: str
 ) -> None:
-    """The notice names the new file only, and the old one is looked at every 30 seconds."""
+    """The event names the new file only, and the old one is looked at every 30 seconds."""
     monkeypatch.setattr("tracesidecar.tail.tracking.lifecycle._FRESH_NS", 0)
     watching.stop()
     watching.sources = [msgspec.structs.replace(watching.sources[0], protect=protect)]
@@ -320,7 +320,7 @@ def test_a_quiet_file_that_is_replaced_by_a_longer_one_arrives_once(
         copy.rename(path)
     follow_until(watching, lambda: len(watching.lines) >= 62, "the new lines arrive")
     watching.turns(10)
-    assert watching.counted() == Counter(writer.written)
+    assert watching.count_lines() == Counter(writer.written)
     assert not watching.losses
 
 
@@ -354,7 +354,7 @@ def test_our_own_links_are_no_arrivals_although_a_glob_matches_them(
         return held.stat().st_mtime_ns == before
 
     until(rests, "no link leads to another")
-    assert follower.counted() == Counter(writer.written)
+    assert follower.count_lines() == Counter(writer.written)
     follower.watcher.close()
 
 
@@ -368,5 +368,5 @@ def test_a_file_that_is_moved_faster_than_notices_are_read_is_no_loss(
         (watching.traces / "a.jsonl").rename(watching.traces / "a.jsonl.1")
     follow_until(watching, lambda: len(watching.lines) == 20, "all lines arrive")
     watching.turns()
-    assert watching.counted() == Counter(writer.written)
+    assert watching.count_lines() == Counter(writer.written)
     assert watching.losses == []

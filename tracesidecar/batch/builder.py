@@ -251,8 +251,8 @@ class BatchBuilder:
             self._redriven,
             manifest.content if manifest else b"",
             _object_parts(parts, [partition for partition, _, _ in bodies]),
-            self._planned_records(single),
-            self._planned_rejections(),
+            self._plan_records(single),
+            self._plan_rejections(),
             replayed.schema if replayed else SCHEMA_VERSION,
         )
         batch = None
@@ -270,7 +270,7 @@ class BatchBuilder:
         reached = {} if self._redriven else self._reached
         return PreparedBatch(plan, batch, reached, tuple(self._quarantined), self._lines)
 
-    def _planned_records(self, records: Sequence[Record]) -> PlannedRecords:
+    def _plan_records(self, records: Sequence[Record]) -> PlannedRecords:
         """Return the records for the plan, if the destination can be asked for them."""
         if not self._spec.keeps_records or self._contents is None:
             return PlannedRecords()
@@ -279,7 +279,7 @@ class BatchBuilder:
             [(record.id, offset) for record, offset in zip(records, offsets, strict=True)]
         )
 
-    def _planned_rejections(self) -> tuple[PlannedRejection, ...]:
+    def _plan_rejections(self) -> tuple[PlannedRejection, ...]:
         """Return the lines for quarantine; a redriven line has its row already."""
         if self._redriven:
             return ()
@@ -335,7 +335,7 @@ class BatchBuilder:
             records,
             "application/vnd.apache.parquet" if is_parquet else "application/x-ndjson",
             "none" if is_parquet else self._spec.compression,
-            _planned_digests(name, sha256, replayed),
+            _list_digests(name, sha256, replayed),
         )
 
     def _manifest(
@@ -386,7 +386,7 @@ def _json_payload(name: str, content: bytes, replayed: Plan | None) -> Payload:
         sha256,
         1,
         media_type="application/json",
-        planned=_planned_digests(name, sha256, replayed),
+        planned=_list_digests(name, sha256, replayed),
     )
 
 
@@ -398,7 +398,7 @@ def _new_id(now: float) -> str:
     return f"{int(now % 1 * 65536):04x}{secrets.token_hex(6)}"
 
 
-def _planned_digests(name: str, sha256: bytes, replayed: Plan | None) -> tuple[bytes, ...]:
+def _list_digests(name: str, sha256: bytes, replayed: Plan | None) -> tuple[bytes, ...]:
     """Return the digests under which the object may already exist: as planned, and as now."""
     before = (
         next((planned.sha256 for planned in replayed.objects if planned.name == name), ())

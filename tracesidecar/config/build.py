@@ -7,8 +7,8 @@ from typing import get_args
 
 import msgspec
 
-from tracesidecar.config.decode import InvalidValue, OptionsDecoder, unknown_key
-from tracesidecar.config.messages import describe_type, found, nearest, one_of
+from tracesidecar.config.decode import InvalidValue, OptionsDecoder, describe_unknown_key
+from tracesidecar.config.messages import describe_type, describe_value, nearest, one_of
 from tracesidecar.config.paths import PathResolver, absolute, default_state_directory
 from tracesidecar.config.problems import KeyPath, Problem
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
@@ -39,7 +39,7 @@ class ConfigurationBuilder:
         """Return the configuration, or None: then the decoder's `problems` say why."""
         before = len(self._decoder.problems)
         for key in document.keys() - set(_KEYS):
-            self._problem((key,), unknown_key(key, _KEYS))
+            self._problem((key,), describe_unknown_key(key, _KEYS))
         resolver = PathResolver(self._folder, self._environ, self._decoder.problems)
         document = resolver.document(document)
         parts: dict[str, object] = {
@@ -64,7 +64,7 @@ class ConfigurationBuilder:
         if isinstance(given, str) and given:
             return find_state_directory(absolute(given, self._folder, self._environ))
         self._problem(
-            ("state_directory",), f"expected the path of a directory, found {found(given)}"
+            ("state_directory",), f"expected the path of a directory, found {describe_value(given)}"
         )
         return None
 
@@ -76,7 +76,7 @@ class ConfigurationBuilder:
         if not isinstance(blocks, list):
             self._problem(
                 (key,),
-                f"expected blocks that begin with [[{key}]], found {found(blocks)}; "
+                f"expected blocks that begin with [[{key}]], found {describe_value(blocks)}; "
                 "write two brackets",
             )
             return ()
@@ -100,7 +100,8 @@ class ConfigurationBuilder:
             hint = f'; did you mean "{near}"?' if near else ""
             self._problem(
                 (*path, "type"),
-                f"unknown sink type: expected {one_of(known)}, found {found(written)}{hint}",
+                f"unknown sink type: expected {one_of(known)}, "
+                f"found {describe_value(written)}{hint}",
             )
             return None
         chosen = sink_type(written)

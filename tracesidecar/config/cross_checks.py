@@ -32,11 +32,11 @@ def contradictions(configuration: Configuration) -> Iterator[Problem]:
     for key, blocks in (("source", configuration.source), ("sink", configuration.sink)):
         yield from _names(key, [block.name for block in blocks])
     yield from _source_ids(configuration)
-    yield from _unknown_sources(configuration)
+    yield from _find_unknown_sources(configuration)
     for index, source in enumerate(configuration.source):
         for position, pattern in enumerate(source.include):
             path = ("source", index, "include", position)
-            yield from (Problem(path, message) for message in _watched(pattern, configuration))
+            yield from (Problem(path, message) for message in _list_watched(pattern, configuration))
         if not source.include:
             yield Problem(
                 ("source", index, "include"),
@@ -109,7 +109,7 @@ def _owners(configuration: Configuration) -> Iterator[Problem]:
                 yield Problem(("source", index, "owners", position), message)
 
 
-def _unknown_sources(configuration: Configuration) -> Iterator[Problem]:
+def _find_unknown_sources(configuration: Configuration) -> Iterator[Problem]:
     known = tuple(source.name for source in configuration.source)
     for index, sink in enumerate(configuration.sink):
         for position, name in enumerate(sink.sources):
@@ -207,7 +207,7 @@ def _redaction(options: RedactionOptions) -> Iterator[Problem]:
         taken.append(rule.id)
 
 
-def _watched(pattern: str, configuration: Configuration) -> Iterator[str]:
+def _list_watched(pattern: str, configuration: Configuration) -> Iterator[str]:
     directory = find_watched_directory(pattern)
     yield from _unreadable(pattern)
     state = configuration.state_directory

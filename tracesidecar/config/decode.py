@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
-from tracesidecar.config.messages import describe_type, found, nearest, one_of
+from tracesidecar.config.messages import describe_type, describe_value, nearest, one_of
 from tracesidecar.config.problems import KeyPath, Problem
 from tracesidecar.units import Interpolated, Origin, Seconds, Secret, Size
 
@@ -33,13 +33,13 @@ class OptionsDecoder:
     def struct(self, kind: type[S], table: object, path: KeyPath) -> S:
         """Decode one table. Raises InvalidValue after collecting every mistake in it."""
         if not isinstance(table, dict):
-            raise self._invalid(path, f"expected a table, found {found(table)}")
+            raise self._invalid(path, f"expected a table, found {describe_value(table)}")
         fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         tag = kind.__struct_config__.tag_field
         is_complete = True
         values: dict[str, object] = {}
         for key in table.keys() - fields.keys() - {tag}:
-            self.problems.append(Problem((*path, key), unknown_key(key, tuple(fields))))
+            self.problems.append(Problem((*path, key), describe_unknown_key(key, tuple(fields))))
             is_complete = False
         for name, field in fields.items():
             try:
@@ -101,7 +101,7 @@ class OptionsDecoder:
         written = table[tag_field]
         if written not in by_tag:
             raise self._invalid(
-                (*path, tag_field), f"expected {one_of(by_tag)}, found {found(written)}"
+                (*path, tag_field), f"expected {one_of(by_tag)}, found {describe_value(written)}"
             )
         return by_tag[written]
 
@@ -142,7 +142,7 @@ def read_custom(kind: type, value: object) -> object:
     return kind.parse(value) if issubclass(kind, Size | Seconds) else value
 
 
-def unknown_key(key: str, known: tuple[str, ...]) -> str:
+def describe_unknown_key(key: str, known: tuple[str, ...]) -> str:
     """Describe an unknown key: the nearest known one, and all that are allowed."""
     if key == "state_directory":  # at the end of a file it becomes a key of the last block
         return "this key belongs to the top of the file, before the first block"
@@ -164,6 +164,6 @@ def _culprit(value: object, *, is_shown: bool) -> str:
             for item in (value.values() if isinstance(value, dict) else value)
             if not isinstance(item, str)
         ]
-        inside = found(odd[0], is_shown=is_shown) if odd else "another string"
-        return f"{found(value)} with {inside} in it"
-    return found(value, is_shown=is_shown)
+        inside = describe_value(odd[0], is_shown=is_shown) if odd else "another string"
+        return f"{describe_value(value)} with {inside} in it"
+    return describe_value(value, is_shown=is_shown)

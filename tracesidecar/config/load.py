@@ -79,7 +79,7 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> ConfigurationReport
     """Find every mistake of the configuration at once."""
     chosen = find(path, environ)
     if chosen is None:
-        return _checked(None, make_embedded_default(environ, os.getcwd()), None, {})
+        return _check(None, make_embedded_default(environ, os.getcwd()), None, {})
     try:
         text = _read(chosen)
         document, lines = tomli.loads(text), locate(text)
@@ -96,14 +96,14 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> ConfigurationReport
     folder = os.path.dirname(os.path.abspath(chosen))
     interpolated = interpolate(document, environ, folder)
     if interpolated.problems:
-        return ConfigurationReport(chosen, None, _located(interpolated.problems, chosen, lines), ())
+        return ConfigurationReport(chosen, None, _locate(interpolated.problems, chosen, lines), ())
     origins = interpolated.origins
     decoder = OptionsDecoder(origins)
     configuration = ConfigurationBuilder(decoder, folder, environ).build(interpolated.document)
     if configuration is None:
-        problems = _masked(decoder.problems, origins)
-        return ConfigurationReport(chosen, None, _located(problems, chosen, lines), ())
-    return _checked(chosen, configuration, lines, origins)
+        problems = _mask(decoder.problems, origins)
+        return ConfigurationReport(chosen, None, _locate(problems, chosen, lines), ())
+    return _check(chosen, configuration, lines, origins)
 
 
 def guess_state_directory(path: str | None, environ: Mapping[str, str]) -> str:
@@ -144,7 +144,7 @@ def find(path: str | None, environ: Mapping[str, str]) -> str | None:
     return given or next((path for path in SEARCHED if os.path.lexists(path)), None)
 
 
-def _checked(
+def _check(
     path: str | None,
     configuration: Configuration,
     lines: Mapping[KeyPath, int] | None,
@@ -154,17 +154,17 @@ def _checked(
     found = list(exposures(configuration))
     rejected = [each for each in found if each.is_rejected]
     accepted = [each for each in found if not each.is_rejected]
-    problems = _masked([*contradictions(configuration), *rejected], origins)
-    warnings = _masked([*absent_directories(configuration), *accepted], origins) if path else []
+    problems = _mask([*contradictions(configuration), *rejected], origins)
+    warnings = _mask([*absent_directories(configuration), *accepted], origins) if path else []
     return ConfigurationReport(
         path,
         configuration,
-        _located(problems, file, lines),
-        _located(warnings, file, lines),
+        _locate(problems, file, lines),
+        _locate(warnings, file, lines),
     )
 
 
-def _masked(
+def _mask(
     problems: Iterable[Problem], origins: Mapping[KeyPath, tuple[Origin, ...]]
 ) -> list[Problem]:
     """Put references in the place of values: an option may quote what another of its block has."""
@@ -177,7 +177,7 @@ def _masked(
     return [Problem(each.path, mask(each.path).apply(each.message)) for each in problems]
 
 
-def _located(
+def _locate(
     problems: Iterable[Problem], file: str, lines: Mapping[KeyPath, int] | None
 ) -> tuple[LocatedProblem, ...]:
     located = (locate_problem(problem, file, lines) for problem in problems)

@@ -53,7 +53,7 @@ def describe_type(kind: object) -> str:
     return "another value"
 
 
-def found(value: object, *, is_shown: bool = True) -> str:
+def describe_value(value: object, *, is_shown: bool = True) -> str:
     """Describe a value: `the number 3`, `a list`. Quote a string only if short and `is_shown`."""
     if isinstance(value, bool):
         return "true" if value else "false"

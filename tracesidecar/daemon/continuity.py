@@ -21,7 +21,7 @@ from tracesidecar.sinks import (
     destination_of,
     is_former_key,
     is_key_of,
-    shown_destination,
+    show_destination,
 )
 
 log = structlog.get_logger()
@@ -58,7 +58,7 @@ def _reason_to_ask(options: SinkOptions, journal: Journal, configuration: Config
         'start = "now" (only what is written from now on)'
     )
     if before is not None:
-        former_place = shown_destination(before)
+        former_place = show_destination(before)
         if former_place == place:
             former_place = "another destination that the same references stood for"
         return (
@@ -73,8 +73,8 @@ def _reason_to_ask(options: SinkOptions, journal: Journal, configuration: Config
     if former is not None and former.batches:
         return (
             f'sink "{options.name}" is new, but {place} has {former.lines} lines already from sink '
-            f'"{former.name}", which is no longer configured: name it "{former.name}" again to go '
-            f"on where that was, or {choice}"
+            f'"{former.name}", which is no longer configured. To continue after those lines, name '
+            f'the sink "{former.name}" again; otherwise {choice}'
         )
     known = load_deliveries(configuration.state_directory).sinks
     name = next((name for name, key in known.items() if is_key_of(key, options)), None)
@@ -100,18 +100,18 @@ def announce_move(state_directory: str, journal: Journal) -> None:
         _announce(
             journal,
             "state.copied",
-            f"the state directory {state_directory} comes from another machine ({known.host}): "
-            "files that came with it go on where they were, and files of this machine are new; to "
-            "start over, empty the directory before the next start; no other machine may go on "
-            "with the same directory",
+            f"the state directory {state_directory} comes from another machine ({known.host}). "
+            "Files that were copied with it continue at their offsets; files of this machine are "
+            "new. To start over, empty the directory before the next start. Never run two machines "
+            "with copies of the same directory",
         )
     elif sinks and known.inode not in (0, place.inode):
         _announce(
             journal,
             "state.copied",
-            f"the journal in {state_directory} is a copy or was restored from a backup: what was "
-            "delivered after the copy was made is delivered again; where the store has manifests, "
-            '"tracesidecar recover SINK" rebuilds what it has',
+            f"the journal in {state_directory} is a copy or was restored from a backup. Lines that "
+            "were delivered after the copy was made are delivered again. If the store has "
+            'manifests, "tracesidecar recover SINK" rebuilds the journal from them',
         )
     journal.note_deliveries(sinks)
 
@@ -128,10 +128,10 @@ def announce_missing_journal(
             journal,
             "journal.missing",
             f"the state directory {state_directory} has no journal, but {', '.join(remains)} of an "
-            "earlier run: what that has delivered is not known, and is delivered again as far as "
-            "it is still on the disk; if that is not meant, stop this run, empty the directory, "
-            "and put the journal back, or rebuild it from what a store has "
-            '("tracesidecar recover SINK"), or set start = "now" for the sinks',
+            "earlier run. What that run delivered is not known, so everything that is still on the "
+            "disk is delivered again. To avoid that, stop this run and empty the directory. Then "
+            'put the journal back, rebuild it from a store ("tracesidecar recover SINK"), or set '
+            'start = "now" for the sinks',
         )
 
 

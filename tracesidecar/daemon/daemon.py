@@ -23,9 +23,9 @@ from tracesidecar.config import Configuration, LoadedConfiguration
 from tracesidecar.daemon.child_process import ChildProcess
 from tracesidecar.daemon.continuity import announce_missing_journal
 from tracesidecar.daemon.generation import Generation, Mode
+from tracesidecar.daemon.health import Health
 from tracesidecar.daemon.health_pages import HealthPages
 from tracesidecar.daemon.reload import Difference, Reloader
-from tracesidecar.daemon.status import Health
 from tracesidecar.daemon.status_server import StatusServer
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside

@@ -19,9 +19,9 @@ from tracesidecar.daemon.banner import banner, summarize_start
 from tracesidecar.daemon.child_process import ChildProcess
 from tracesidecar.daemon.continuity import watch_journal
 from tracesidecar.daemon.exposure_warnings import warn_of_exposures
+from tracesidecar.daemon.health import Health, HealthMonitor
 from tracesidecar.daemon.progress import ProgressLine, show_progress
 from tracesidecar.daemon.redaction_check import check_redaction_hourly, warn_of_disabled_rules
-from tracesidecar.daemon.status import Health, HealthMonitor
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.wiring import Wiring

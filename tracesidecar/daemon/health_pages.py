@@ -11,8 +11,8 @@ import msgspec
 import structlog
 
 from tracesidecar.config import DaemonOptions
+from tracesidecar.daemon.health import STALL_SECONDS, Health
 from tracesidecar.daemon.http_server import HealthServer, Page
-from tracesidecar.daemon.status import STALL_SECONDS, Health
 from tracesidecar.metrics import Metrics
 
 log = structlog.get_logger()

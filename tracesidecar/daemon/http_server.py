@@ -23,6 +23,7 @@ from http import HTTPStatus
 
 import structlog
 
+from tracesidecar.daemon.health import Health
 from tracesidecar.daemon.http_request import (
     AllowedHosts,
     Request,
@@ -30,7 +31,6 @@ from tracesidecar.daemon.http_request import (
     find_head,
     parse_request,
 )
-from tracesidecar.daemon.status import Health
 from tracesidecar.logs import frames
 
 log = structlog.get_logger()
@@ -120,7 +120,7 @@ class HealthServer:
             else AllowedHosts(listen.rpartition(":")[0].strip("[]"), allowed_hosts)
         )
         self._connections: dict[int, _Connection] = {}
-        self._asked: Future[Health] | None = None
+        self._pending_answer: Future[Health] | None = None
         self._ask_deadline = 0.0
         self._accepts_from = 0.0
         self._is_closing = False
@@ -176,7 +176,7 @@ class HealthServer:
             for connection in self._connections.values()
             if connection.phase is not _Phase.WAITING
         ]
-        if self._asked is not None:
+        if self._pending_answer is not None:
             times.append(self._ask_deadline)
         if self._accepts_from:
             times.append(self._accepts_from)
@@ -241,23 +241,23 @@ class HealthServer:
             return
         connection.phase = _Phase.WAITING
         self._selector.unregister(connection.client)
-        if self._asked is None:
+        if self._pending_answer is None:
             self._ask_deadline = time.monotonic() + self._answer_seconds
             try:
-                self._asked = self._ask()
+                self._pending_answer = self._ask()
             except RuntimeError:  # the event loop has ended
                 self._respond(connection, NO_ANSWER)
             else:
-                self._asked.add_done_callback(lambda _answer: self._wake())
+                self._pending_answer.add_done_callback(lambda _answer: self._wake())
 
     def _answer_waiting(self) -> None:
         """Answer all that wait, if the event loop has answered or its time is over."""
-        if (asked := self._asked) is None:
+        if (pending := self._pending_answer) is None:
             return
-        if not asked.done() and time.monotonic() < self._ask_deadline:
+        if not pending.done() and time.monotonic() < self._ask_deadline:
             return
-        health = _result(asked)
-        self._asked = None
+        health = _result(pending)
+        self._pending_answer = None
         made: dict[str, Page] = {}
         for connection in tuple(self._connections.values()):
             if connection.phase is _Phase.WAITING:

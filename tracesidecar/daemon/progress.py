@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Protocol
 
-from tracesidecar.daemon.status import HealthMonitor
+from tracesidecar.daemon.health import HealthMonitor
 from tracesidecar.logs import LogStream
 from tracesidecar.metrics import Metrics
 from tracesidecar.units import format_bytes

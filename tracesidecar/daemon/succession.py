@@ -63,13 +63,13 @@ class _Succession:
             before[id_]: name for id_, name in self._names.items() if before.get(id_, name) != name
         }
         self._gone = {name: id_ for id_, name in before.items() if id_ not in self._names}
-        self._begins_anew = {
+        self._starting_over = {
             source.name for source in sources if source.id is not None and source.id not in before
         }
         self._begun = [
             name
             for id_, name in self._names.items()
-            if id_ not in before and name not in self._begins_anew
+            if id_ not in before and name not in self._starting_over
         ]
         self._adopted = Counter[tuple[str, str]]()
         self._repeated = Counter[tuple[str, str]]()
@@ -93,7 +93,7 @@ class _Succession:
             successor = successors[file.id]
             if successor is None:
                 self._left[file.source] += 1
-            elif successor.name not in self._begins_anew:
+            elif successor.name not in self._starting_over:
                 self._adopted[file.source, successor.name] += 1
                 moves[file.id] = successor.name
             elif not _is_deleted(file):
@@ -112,7 +112,7 @@ class _Succession:
             self._sources,
             files,
             self._journal.segments.load_frontier([file.id for file in files]),
-            new={*self._begun, *self._begins_anew},
+            new={*self._begun, *self._starting_over},
             key=self._journal.key,
             hidden=link_folders(state_directory, self._sources),
         )
@@ -137,23 +137,24 @@ class _Succession:
         for (former, name), files in self._adopted.items():
             self._say(
                 "source.adopted",
-                f'source "{name}" goes on with {files} files of source "{former}", which is no '
-                f'longer configured: to say so yourself, set id = "{self._gone[former]}"; to '
-                f'deliver them again, set an id of its own, such as id = "{name}"',
+                f'source "{name}" continues {files} files of source "{former}", which is no longer '
+                f'configured. To confirm this, set id = "{self._gone[former]}". To deliver them '
+                f'again, set an id of its own, such as id = "{name}"',
             )
         for (former, name), files in self._repeated.items():
             self._say(
                 "source.begins_again",
-                f'source "{name}" has an id of its own, and delivers {files} files again that '
-                f'source "{former}" had: set id = "{self._gone[former]}" to go on where that was',
+                f'source "{name}" has an id of its own, and delivers {files} files of source '
+                f'"{former}" again. To continue after what was delivered, set '
+                f'id = "{self._gone[former]}"',
             )
         for former, files in self._left.items() if self._begun else ():
             self._say(
                 "source.left",
-                f'source "{former}" is no longer configured, and none of its {files} files is '
-                f"where a source follows it: if a new source ({', '.join(self._begun)}) has them "
-                "in another form or later, it delivers them again; with "
-                f'id = "{self._gone[former]}" it goes on where "{former}" was',
+                f'source "{former}" is no longer configured, and no source follows any of its '
+                f"{files} files. If a new source ({', '.join(self._begun)}) finds them in another "
+                "form or later, it delivers them again. With "
+                f'id = "{self._gone[former]}" it continues after what "{former}" delivered',
             )
 
     def save(self) -> None:

@@ -56,7 +56,7 @@ class StateWait:
             except (StateUnavailable, OSError) as error:
                 unavailable = self._explain(error)
                 self._note(str(unavailable))
-                left = self._left(began)
+                left = self._measure_remaining(began)
                 if left <= 0 or self._given_up.is_set():
                     raise unavailable from error
             else:
@@ -77,7 +77,7 @@ class StateWait:
             return explained
         return error
 
-    def _left(self, began: float) -> float:
+    def _measure_remaining(self, began: float) -> float:
         if self._limit_seconds is None:
             return MOST_PAUSE_SECONDS
         return self._limit_seconds - (time.monotonic() - began)

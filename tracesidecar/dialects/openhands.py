@@ -113,11 +113,11 @@ def _message(line: Line) -> Sequence[Event]:
     )
     said.text = plain_text(at(line.llm_message, "content"))
     thought = text(at(line.llm_message, "reasoning_content"))
-    return [*_thought(thought), said]
+    return [*_map_thought(thought), said]
 
 
 def _action(line: Line) -> Sequence[Event]:
-    found = _thought(text(line.reasoning_content))
+    found = _map_thought(text(line.reasoning_content))
     said = plain_text(line.thought)
     if said is not None:
         found.append(Event(event_kind="model_message", role="assistant", text=said))
@@ -132,7 +132,7 @@ def _action(line: Line) -> Sequence[Event]:
     return [*found, call]
 
 
-def _thought(thought: str | None) -> list[Event]:
+def _map_thought(thought: str | None) -> list[Event]:
     return (
         [Event(event_kind="reasoning", role="assistant", text=thought)]
         if thought is not None

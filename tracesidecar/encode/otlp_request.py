@@ -62,20 +62,24 @@ def count_rejected_records(response: bytes, encoding: Literal["json", "protobuf"
     too. None if it is no ExportLogsServiceResponse.
     """
     try:
-        count = _rejected_in_protobuf(response) if encoding == "protobuf" else _rejected(response)
+        count = (
+            _read_rejected_in_protobuf(response)
+            if encoding == "protobuf"
+            else _read_rejected(response)
+        )
     except (ValueError, msgspec.MsgspecError):
         return None
     return count if count >= 0 else None
 
 
-def _rejected(response: bytes) -> int:
+def _read_rejected(response: bytes) -> int:
     if not response.strip():
         return 0
     partial = msgspec.json.decode(response, type=_ExportResponse, strict=False).partial_success
     return 0 if partial is None else partial.rejected_log_records
 
 
-def _rejected_in_protobuf(response: bytes) -> int:
+def _read_rejected_in_protobuf(response: bytes) -> int:
     """Read `partial_success` (1) of the response and `rejected_log_records` (1) in that.
 
     By hand: a receiver may answer in protobuf to JSON, for which its package is not needed. Fields

@@ -148,7 +148,7 @@ class FileScanner:
         for path, opens in files:
             findings = FileFindings(self.name(path))
             try:
-                with _opened(path, opens()) as file:
+                with _open_content(path, opens()) as file:
                     self._read(path, file, findings, _nothing if _is_archive(path) else advance)
             except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
                 findings.trouble = (
@@ -234,7 +234,7 @@ def _nothing(_count: int) -> None:
     """Ignore the bytes of an archive, which are not those on disk."""
 
 
-def _opened(path: str, descriptor: int) -> BinaryIO:
+def _open_content(path: str, descriptor: int) -> BinaryIO:
     file = os.fdopen(descriptor, "rb")
     if path.endswith(".gz"):
         return cast("BinaryIO", gzip.open(file))

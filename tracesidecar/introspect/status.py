@@ -333,7 +333,7 @@ def measure_segment(segment: SegmentRecord) -> int:
 
     Of the file as it is now if it still has its name, else as the journal knows it.
     """
-    status = _status_now(segment)
+    status = _stat_file(segment)
     if status is None or segment.compression != "none" or segment.state is not SegmentState.LIVE:
         return segment.size
     return status.st_size
@@ -400,7 +400,9 @@ class _JournalFigures:
         behind = {
             sink: Remainder(
                 length - offset,
-                estimate_since(self._modified(segment, offset), self._committed.get(sink)),
+                estimate_since(
+                    self._find_modified_time(segment, offset), self._committed.get(sink)
+                ),
             )
             for sink, offset in reached.items()
             if offset < end
@@ -459,14 +461,14 @@ class _JournalFigures:
             is_finished=min(offsets, default=length) >= length,
         )
 
-    def _modified(self, segment: SegmentRecord, offset: int) -> float:
+    def _find_modified_time(self, segment: SegmentRecord, offset: int) -> float:
         """Return when the bytes from an offset on were on disk already, in seconds since the epoch.
 
         Bytes that the journal knows of are as old as it says. All others are not known to be older
         than the last modification of the file.
         """
         known = segment.size if segment.compression == "none" else segment.length
-        status = _status_now(segment)
+        status = _stat_file(segment)
         return segment.modified_ns / 1e9 if status is None or offset < known else status.st_mtime
 
     def _end_of_whole_lines(self, segment: SegmentRecord, start: int, end: int) -> int:
@@ -515,7 +517,7 @@ def _end_of_last_line(descriptor: int, start: int, end: int) -> int:
     return start
 
 
-def _status_now(segment: SegmentRecord) -> os.stat_result | None:
+def _stat_file(segment: SegmentRecord) -> os.stat_result | None:
     """Return the status of the segment's file, None if its name is gone or another file's."""
     try:
         status = os.stat(segment.path)

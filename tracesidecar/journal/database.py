@@ -68,7 +68,7 @@ class JournalDatabase:
         if not _require_regular_files(path):
             _create_privately(path)
         _narrow_modes(path)
-        with _explained(path, is_open=False):
+        with _explain_errors(path, is_open=False):
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             database = cls(db, path)
             try:
@@ -90,7 +90,7 @@ class JournalDatabase:
             raise JournalMissing(
                 f"there is no journal at {path}: nothing has run with this state directory yet"
             )
-        with _explained(path, is_open=False):
+        with _explain_errors(path, is_open=False):
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             database = cls(db, path)
             try:
@@ -105,12 +105,12 @@ class JournalDatabase:
 
     def close(self) -> None:
         """Close the file; nothing is lost if this is not called."""
-        with self._turn, _explained(self._path, is_open=True):
+        with self._turn, _explain_errors(self._path, is_open=True):
             self._db.close()
 
     def meta(self, key: str) -> bytes:
         """Return the value that was stored under a key when the journal was created."""
-        with _explained(self._path, is_open=True):
+        with _explain_errors(self._path, is_open=True):
             row = self._execute("SELECT value FROM meta WHERE key = ?", key).fetchone()
         if row is None or not isinstance(row[0], bytes):
             raise self.explain_damage(f"meta has no {key}")
@@ -159,7 +159,7 @@ class JournalDatabase:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run one durable transaction; if the block raises, nothing is changed."""
-        with self._turn, _explained(self._path, is_open=True):
+        with self._turn, _explain_errors(self._path, is_open=True):
             if self._ended is not None:
                 raise self._ended
             self._execute("BEGIN IMMEDIATE")
@@ -187,7 +187,7 @@ class JournalDatabase:
 
         Raise StateError if a row does not have that shape.
         """
-        with self._turn, _explained(self._path, is_open=True):
+        with self._turn, _explain_errors(self._path, is_open=True):
             rows = self._execute(query, *values).fetchall()
         try:
             return msgspec.convert(rows, list[shape])  # type: ignore[valid-type]  # a runtime type
@@ -196,7 +196,7 @@ class JournalDatabase:
 
     def give_back_pages(self, pages: int) -> bool:
         """Return so many free pages to the file system; return whether there may be more."""
-        with self._turn, _explained(self._path, is_open=True):
+        with self._turn, _explain_errors(self._path, is_open=True):
             (free,) = self._execute("PRAGMA freelist_count").fetchone()
             if free <= PAGES_KEPT:
                 return False
@@ -206,7 +206,7 @@ class JournalDatabase:
 
     def has_changed(self) -> bool:
         """Return whether another process has written since the last call."""
-        with self._turn, _explained(self._path, is_open=True):
+        with self._turn, _explain_errors(self._path, is_open=True):
             (version,) = self._execute("PRAGMA data_version").fetchone()
         before, self._seen_version = self._seen_version, version
         return bool(before != version)
@@ -330,7 +330,7 @@ def _is_locked(error: sqlite3.Error) -> bool:
 
 
 @contextmanager
-def _explained(path: str, *, is_open: bool) -> Iterator[None]:
+def _explain_errors(path: str, *, is_open: bool) -> Iterator[None]:
     """Raise what SQLite raises as an error of the state directory."""
     try:
         yield

@@ -13,7 +13,7 @@ from tracesidecar.journal.segment_keys import (
     number_name,
     number_prefix,
 )
-from tracesidecar.tail import Folder, Place, Rest
+from tracesidecar.tail import Folder, MountIdentity, Rest
 
 
 class RestingTable:
@@ -175,5 +175,5 @@ def _list(values: Iterable[int | str]) -> str:
     return msgspec.json.encode(list(values)).decode()
 
 
-def _decode_place(body: bytes) -> Place | None:
-    return msgspec.msgpack.decode(body, type=Place) if body else None
+def _decode_place(body: bytes) -> MountIdentity | None:
+    return msgspec.msgpack.decode(body, type=MountIdentity) if body else None

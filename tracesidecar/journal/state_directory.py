@@ -76,7 +76,7 @@ def prepare_state_directory(directory: str) -> None:
     others.
     """
     try:
-        with _opened(directory) as descriptor:
+        with _open(directory) as descriptor:
             status = os.fstat(descriptor)
             if status.st_uid == os.geteuid():
                 _tighten(directory, descriptor, status)
@@ -104,7 +104,7 @@ def find_remains(directory: str) -> list[str]:
 
 
 @contextmanager
-def _opened(directory: str) -> Iterator[int]:
+def _open(directory: str) -> Iterator[int]:
     """Open the state directory, which is created if it is missing.
 
     Its path may have links of root and of this user, and of nobody else. Where somebody else may

@@ -70,7 +70,7 @@ class Coverage:
         """Yield redriven ranges (start, end, batch) that no batch has skipped before."""
         covered = sorted((start, end) for start, end, _ in self.ranges)
         for start, end, batch in self.redriven:
-            if not any(first <= start and end <= last for first, last in _joined(covered)):
+            if not any(first <= start and end <= last for first, last in _join(covered)):
                 yield start, end, batch
 
 
@@ -139,7 +139,7 @@ class Coverages:
         return coverage
 
 
-def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _join(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Join ranges that touch."""
     joined: tuple[int, int] | None = None
     for start, end in ranges:

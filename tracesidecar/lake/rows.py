@@ -49,7 +49,7 @@ def batches(path: str) -> Iterator[pa.RecordBatch]:
 def _from_lines(path: str) -> Iterator[pa.RecordBatch]:
     decode = msgspec.json.Decoder(Event).decode
     columns = ColumnBuffer()
-    with _opened(path) as lines:
+    with _open(path) as lines:
         for line in lines:
             event = decode(line)
             _expect(event.schema_version)
@@ -59,7 +59,7 @@ def _from_lines(path: str) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def _opened(path: str) -> io.BufferedReader:
+def _open(path: str) -> io.BufferedReader:
     compression = compression_of(path)
     if compression == "gzip":
         return io.BufferedReader(igzip.open(path, "rb"))  # type: ignore[no-untyped-call]
@@ -82,7 +82,7 @@ def _from_parquet(path: str) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path, pre_buffer=False) as file:
         if set(file.schema_arrow.names) - set(wanted.names):
             raise _newer()
-        for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
+        for batch in file.iter_batches(batch_size=_choose_batch_rows(file.metadata)):
             _expect(pc.max(batch.column("schema_version")).as_py())
             arrays = [
                 batch.column(field.name).cast(field.type)
@@ -93,7 +93,7 @@ def _from_parquet(path: str) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 
-def _rows_at_once(metadata: pq.FileMetaData) -> int:
+def _choose_batch_rows(metadata: pq.FileMetaData) -> int:
     decoded = sum(
         int(metadata.row_group(at).total_byte_size) for at in range(metadata.num_row_groups)
     )

@@ -53,7 +53,7 @@ class ArrivedRanges:
             if self._readable[index]:
                 at[planned.segment] = planned.end
             else:
-                at.setdefault(planned.segment, self._committed(planned))
+                at.setdefault(planned.segment, self._find_offset(planned))
         reached: dict[int, Checkpoint] = {}
         lost: list[LostBytes] = []
         for index, intervals in arrived.items():
@@ -99,7 +99,7 @@ class ArrivedRanges:
             rejection.sealed_at,
         )
 
-    def _committed(self, planned: Range) -> int:
+    def _find_offset(self, planned: Range) -> int:
         """Return where the sink is in the segment of a range."""
         sink = self._context.intake.sinks[self._plan.sink]
         return sink.find_committed_checkpoint(planned.segment).offset

@@ -38,7 +38,7 @@ class Step:
 
     `taken_bytes` counts source bytes, `read_bytes` those of all steps, less what is read again.
     `is_ahead`: nothing was taken, so that a slower sink can
-    catch up. `is_waiting`: nothing is left to read but dear chunks that are being cleaned.
+    catch up. `is_waiting`: nothing is left to read but slow chunks that are being cleaned.
     `has_more`: some segment may have more for the sink.
     """
 

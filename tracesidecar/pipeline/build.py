@@ -11,7 +11,6 @@ from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.pipeline.batch_filler import BatchFiller
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.chunk_reader import ChunkReader
-from tracesidecar.pipeline.dear_chunks import DearChunks
 from tracesidecar.pipeline.event_cache import EventCache
 from tracesidecar.pipeline.file_identities import FileIdentities, FileNames
 from tracesidecar.pipeline.intake import Intake
@@ -22,6 +21,7 @@ from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.replay_reader import ReplayReader
 from tracesidecar.pipeline.rewrites import Rewrites
+from tracesidecar.pipeline.slow_chunks import SlowChunks
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.progress import Progress
 from tracesidecar.sanitize.sanitizer import Sanitizer
@@ -64,7 +64,7 @@ def build_context(
         sources,
         line_metrics,
         cache_bytes=chunk_cache_bytes,
-        dear_chunks=_build_dear_chunks(
+        slow_chunks=_build_dear_chunks(
             make_sanitizer, sources, locator, key=journal.key, progress=progress
         ),
         progress=progress,
@@ -112,9 +112,9 @@ def _build_dear_chunks(
     *,
     key: bytes,
     progress: Progress,
-) -> DearChunks:
+) -> SlowChunks:
     def make_cleaner() -> Callable[[Chunk, bool], CleanChunk]:
         cleaner = ChunkCleaner(make_sanitizer(), sources, locator, key=key, with_positions=False)
         return lambda chunk, flush: cleaner.clean(chunk, flush=flush)
 
-    return DearChunks(make_cleaner, progress)
+    return SlowChunks(make_cleaner, progress)

@@ -34,7 +34,7 @@ class ChunkCleaner:
     def clean(self, chunk: Chunk, *, flush: bool, most_steps: int | None = None) -> CleanChunk:
         """Return what of the chunk may leave; it may end earlier unless `flush`.
 
-        Raise TooDear if that takes more than `most_steps`.
+        Raise StepLimitExceeded if that takes more than `most_steps`.
         """
         return self._sanitizer(
             chunk,

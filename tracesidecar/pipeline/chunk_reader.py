@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from tracesidecar.metrics import CounterKey
 from tracesidecar.model import BEGINNING, LONGEST_OPEN_BYTES, Checkpoint, Chunk, CleanChunk
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
-from tracesidecar.pipeline.dear_chunks import LONG_LINE_BYTES, MOST_STEPS, DearChunks
 from tracesidecar.pipeline.line_metrics import LineMetrics
+from tracesidecar.pipeline.slow_chunks import LONG_LINE_BYTES, MOST_STEPS, SlowChunks
 from tracesidecar.progress import Progress
-from tracesidecar.sanitize import TooDear
+from tracesidecar.sanitize import StepLimitExceeded
 from tracesidecar.tail import SourceOptions
 from tracesidecar.tail.tailer import Tailer
 
@@ -41,10 +41,10 @@ class ChunkReader:
         line_metrics: LineMetrics,
         *,
         cache_bytes: int,
-        dear_chunks: DearChunks,
+        slow_chunks: SlowChunks,
         progress: Progress,
     ) -> None:
-        self._dear_chunks = dear_chunks
+        self._slow_chunks = slow_chunks
         self._progress = progress
         self._tailer = tailer
         self._cleaner = cleaner
@@ -67,7 +67,7 @@ class ChunkReader:
         or if the message has waited too long or become too long. `now` is in seconds, of a clock
         that never goes back.
 
-        Also returns None while a dear chunk is being cleaned elsewhere: `is_cleaning` is true then.
+        Also returns None while a slow chunk is being cleaned elsewhere: `is_cleaning` is true then.
         """
         self._progress.step()
         cached = self._cache.get((segment, at.offset))
@@ -75,7 +75,7 @@ class ChunkReader:
             return cached
         if self.is_cleaning(segment, at.offset):
             return None
-        cleaned = self._dear_chunks.take(segment, at.offset)
+        cleaned = self._slow_chunks.take(segment, at.offset)
         if cleaned is None:
             chunk = self._tailer.read(segment, at, final=final)
             if chunk is None and not final:
@@ -100,18 +100,18 @@ class ChunkReader:
         return self._take(chunk, clean)
 
     def is_cleaning(self, segment: int, offset: int) -> bool:
-        """Return whether a dear chunk that begins there is being cleaned: ask again later."""
-        return self._dear_chunks.is_waiting(segment, offset)
+        """Return whether a slow chunk that begins there is being cleaned: ask again later."""
+        return self._slow_chunks.is_waiting(segment, offset)
 
     def _clean(self, chunk: Chunk, *, flush: bool) -> tuple[Chunk, CleanChunk] | None:
-        """Clean a chunk; return None if it is so dear that this is done elsewhere."""
+        """Clean a chunk; return None if it is so slow that this is done elsewhere."""
         if len(chunk.data) > LONG_LINE_BYTES:
-            self._dear_chunks.begin(chunk, flush=True)
+            self._slow_chunks.begin(chunk, flush=True)
             return None
         try:
             return chunk, self._cleaner.clean(chunk, flush=flush, most_steps=MOST_STEPS)
-        except TooDear:  # many short lines, each as dear as one may be
-            self._dear_chunks.begin(chunk, flush=flush)
+        except StepLimitExceeded:  # many short lines, each as slow as one may be
+            self._slow_chunks.begin(chunk, flush=flush)
             return None
 
     def _take(self, chunk: Chunk, clean: CleanChunk) -> CleanChunk:

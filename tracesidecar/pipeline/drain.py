@@ -12,7 +12,7 @@ import structlog
 
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal, QuarantinedLine
-from tracesidecar.pipeline.scan_loop import ScanLoop, Settling
+from tracesidecar.pipeline.scan_loop import ScanLoop, ScanProgress
 from tracesidecar.pipeline.side_by_side import SideBySide
 from tracesidecar.pipeline.sink_state import SinkPhase
 from tracesidecar.pipeline.worker_context import WorkerContext
@@ -110,7 +110,7 @@ class Drain:
         self._journal = journal
         self._seconds = seconds
         self._whole_backlog = whole_backlog
-        self._found = Settling()
+        self._found = ScanProgress()
         self._is_finishing = False
         self._began = time.monotonic()
         self._deadline = float("inf")
@@ -142,7 +142,7 @@ class Drain:
         try:
             await self._worker.run(lambda context: context.intake.record_losses())
         except (StateUnavailable, OSError) as error:
-            self._found = Settling()
+            self._found = ScanProgress()
             log.error(
                 "collect.scan_failed",
                 kind=type(error).__name__,
@@ -176,7 +176,7 @@ class Drain:
             scanning = tasks.create_task(self._scan())
             end = await self._wait_for_scan(scanning, serving)
             scanning.cancel()
-        self._found = self._scans.settling
+        self._found = self._scans.progress
         if end is not None:
             return end
         if not self._whole_backlog:
@@ -227,7 +227,7 @@ class Drain:
             return
         try:
             behind = await self._worker.run(
-                _list_behind, self._journal, connecting, found=self._found
+                _list_lagging_sinks, self._journal, connecting, found=self._found
             )
         except StateUnavailable as error:
             log.warning("journal.unavailable", problem=str(error))
@@ -287,8 +287,8 @@ class Drain:
         return max(min(self._deadline - time.monotonic(), 1.0, self._seconds / 4), 0.01)
 
 
-def _list_behind(
-    context: WorkerContext, journal: Journal, sinks: Collection[str], *, found: Settling
+def _list_lagging_sinks(
+    context: WorkerContext, journal: Journal, sinks: Collection[str], *, found: ScanProgress
 ) -> set[str]:
     """Return which of these sinks lack something that could be delivered now."""
     rest = count_undelivered(context, journal, sinks, found=found)
@@ -297,7 +297,7 @@ def _list_behind(
 
 
 def count_undelivered(
-    context: WorkerContext, journal: Journal, drained: Collection[str], *, found: Settling
+    context: WorkerContext, journal: Journal, drained: Collection[str], *, found: ScanProgress
 ) -> DrainResult:
     """Collect what the required sinks do not have.
 

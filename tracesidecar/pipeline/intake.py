@@ -23,7 +23,7 @@ FEW_SEGMENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ScanOutcome:
     """What a scan found, and the names of the sinks that have something to read."""
 
     scan: Scan
@@ -83,7 +83,7 @@ class Intake:
 
     # ---------------------------------------------------------------- discovery
 
-    def scan(self, *, full: bool) -> Found:
+    def scan(self, *, full: bool) -> ScanOutcome:
         """Scan, offer what may have something new to the sinks, and account for what is lost."""
         now, sinks = self._clock(), self.sinks.values()
         scan = self._tailer.scan(now, full=full)
@@ -104,7 +104,7 @@ class Intake:
         self._losses.withdraw(scan.recovered)
         self._losses.take(scan.losses, sinks)
         self._forget(scan.files)
-        return Found(scan, frozenset(sink.name for sink in sinks if sink.has_ready))
+        return ScanOutcome(scan, frozenset(sink.name for sink in sinks if sink.has_ready))
 
     def record_losses(self) -> None:
         """Account for what reading has shown to be lost since the last scan."""

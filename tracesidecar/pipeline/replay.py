@@ -53,8 +53,8 @@ class ReplayedChunk:
 def is_undecided(context: WorkerContext, plan: Plan, *, is_patient: bool) -> bool:
     """Return whether a file of the plan cannot be read now but may be found again.
 
-    Its lines may have arrived, so they must not be sent under another id meanwhile. Who
-    `is_patient` waits for a file system that is away, too.
+    Its lines may have arrived, so they must not be sent under another id meanwhile. A
+    patient caller also waits for a file system that is not mounted.
     """
     return any(context.replay.may_come_back(each, is_patient=is_patient) for each in plan.ranges)
 

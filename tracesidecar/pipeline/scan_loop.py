@@ -19,11 +19,11 @@ from tracesidecar.tail import Scan
 log = structlog.get_logger()
 
 BURST_SECONDS = 0.05
-"""Change notices come in bursts: they are gathered for this long before a scan."""
+"""Change events come in bursts: they are gathered for this long before a scan."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settling:
+class ScanProgress:
     """What came of the last scans: whether one was over, and whether every file is known."""
 
     has_scanned: bool = False
@@ -47,7 +47,7 @@ class ScanLoop:
     ) -> None:
         self._wake = wake or asyncio.Event()
         self.first_scan = asyncio.Event()
-        self.settling = Settling()
+        self.progress = ScanProgress()
         self._worker = worker
         self._group = group
         self._journal = journal
@@ -74,10 +74,10 @@ class ScanLoop:
     async def scan_until_settled(self, seconds: float) -> None:
         """Scan until it is known of every file whether it is new, a copy, moved or gone.
 
-        End so many seconds after the first scan was over. `settling` says how far it has come.
+        End so many seconds after the first scan was over. `progress` says how far it has come.
         """
         deadline = float("inf")
-        self.settling = Settling()
+        self.progress = ScanProgress()
         while True:
             scan = await self.try_to_scan(full=True)
             is_settled = (
@@ -85,7 +85,7 @@ class ScanLoop:
                 and not scan.waiting
                 and not await self._worker.run(lambda context: context.intake.is_searching())
             )
-            self.settling = Settling(self.settling.has_scanned or scan is not None, is_settled)
+            self.progress = ScanProgress(self.progress.has_scanned or scan is not None, is_settled)
             now = time.monotonic()
             deadline = min(deadline, now + seconds)
             if is_settled or now >= deadline:

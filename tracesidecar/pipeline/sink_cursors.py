@@ -127,15 +127,15 @@ class SinkCursors:
 
     @property
     def has_postponed(self) -> bool:
-        """Whether some segment has a dear chunk that is being cleaned."""
+        """Whether some segment has a slow chunk that is being cleaned."""
         return bool(self._postponed)
 
     def postpone(self, segment: int, since: float) -> None:
-        """Note that the segment, ready since then, goes on with a dear chunk that is not clean."""
+        """Note that the segment, ready since then, goes on with a slow chunk that is not clean."""
         self._postponed[segment] = since
 
     def resume(self, is_cleaning: Callable[[int, int], bool]) -> None:
-        """Make the segments ready again whose dear chunk is clean."""
+        """Make the segments ready again whose slow chunk is clean."""
         for segment, since in list(self._postponed.items()):
             if not is_cleaning(segment, self.cursor(segment).offset):
                 del self._postponed[segment]

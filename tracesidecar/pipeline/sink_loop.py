@@ -22,8 +22,8 @@ from tracesidecar.pipeline.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
-DEAR_CHUNK_SECONDS = 0.25
-"""How often to see whether a dear chunk is clean, if nothing else is left to read."""
+SLOW_CHUNK_SECONDS = 0.25
+"""How often to see whether a slow chunk is clean, if nothing else is left to read."""
 
 FIRST_SECONDS_BEFORE_RESTART = 1.0
 MOST_SECONDS_BEFORE_RESTART = 60.0
@@ -130,12 +130,12 @@ class SinkLoop:
     async def _fill(self) -> Step:
         self._sink.lead.begin_filling()
         try:
-            return await self._fill_until_due()
+            return await self._fill_until_full_or_old()
         finally:
             self._sink.lead.end_filling()
             self._group.end_step()
 
-    async def _fill_until_due(self) -> Step:
+    async def _fill_until_full_or_old(self) -> Step:
         """Fill until the batch is full, old enough, or nothing comes any more."""
         sink = self._sink
         started = newest = self._clock()
@@ -155,7 +155,7 @@ class SinkLoop:
             elif was_empty and sink.redrives.is_due:
                 return step
             elif step.is_waiting and was_empty:
-                await sink.wait_for_news(DEAR_CHUNK_SECONDS)
+                await sink.wait_for_news(SLOW_CHUNK_SECONDS)
             elif is_draining:
                 return step
             elif was_empty:

@@ -12,7 +12,7 @@ from tracesidecar.model import Checkpoint, CleanChunk
 from tracesidecar.pipeline.batch_filler import BatchFiller, Step
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.event_cache import EventCache
-from tracesidecar.pipeline.intake import Found, Intake
+from tracesidecar.pipeline.intake import Intake, ScanOutcome
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.replay_reader import ReplayReader
@@ -102,7 +102,7 @@ class WorkerContext:
 
     # ---------------------------------------------------------------- what the event loop runs
 
-    def scan(self, *, full: bool) -> Found:
+    def scan(self, *, full: bool) -> ScanOutcome:
         """Scan, as `Intake.scan`."""
         return self.intake.scan(full=full)
 

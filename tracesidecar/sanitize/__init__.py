@@ -8,7 +8,7 @@ imported when a sanitizer is created.
 
 from __future__ import annotations
 
-from tracesidecar.sanitize.budget import TooDear
+from tracesidecar.sanitize.budget import StepLimitExceeded
 from tracesidecar.sanitize.clean_chunk import (
     complete_chunk,
     line_positions,
@@ -36,7 +36,7 @@ __all__ = [
     "RedactionOptions",
     "RedactionTest",
     "RejectionReason",
-    "TooDear",
+    "StepLimitExceeded",
     "active_rules",
     "complete_chunk",
     "contains_any",

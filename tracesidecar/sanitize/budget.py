@@ -20,7 +20,7 @@ class LineOverBudget(Exception):
     """Too many strings of a line would have to be replaced: the line is withheld."""
 
 
-class TooDear(Exception):
+class StepLimitExceeded(Exception):
     """A chunk takes more steps than its caller allows at once; nothing is wrong with it."""
 
 

@@ -39,7 +39,7 @@ def raw_offsets(body: bytes) -> Callable[[int], int]:
         return int
     decoded_ends, raw_ends, shift = [0], [0], 0
     for escape in patterns.ESCAPE.finditer(body):
-        shift += len(escape.group(0)) - _decoded_size(escape.group(0))
+        shift += len(escape.group(0)) - _measure_decoded(escape.group(0))
         decoded_ends.append(escape.end() - shift)
         raw_ends.append(escape.end())
 
@@ -59,10 +59,10 @@ def _decode(match: re.Match[bytes]) -> bytes:
         .decode("utf-16-be", "surrogatepass")
         .encode("utf-8", "surrogatepass")
     )
-    return text.ljust(_decoded_size(escape))[: _decoded_size(escape)]
+    return text.ljust(_measure_decoded(escape))[: _measure_decoded(escape)]
 
 
-def _decoded_size(escape: bytes) -> int:
+def _measure_decoded(escape: bytes) -> int:
     if len(escape) == 2:
         return 1
     if len(escape) == 12:

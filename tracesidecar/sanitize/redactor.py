@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from tracesidecar.sanitize.budget import Budget, TooDear
+from tracesidecar.sanitize.budget import Budget, StepLimitExceeded
 from tracesidecar.sanitize.chunk_scanner import ChunkScanner, ScannedLines, SuspectLine
 from tracesidecar.sanitize.detect import Detector, EncodedText
 from tracesidecar.sanitize.edit import Edit, EditedLine, LineRedactor, StreamEdits
@@ -81,8 +81,8 @@ class Redactor:
     def redact(self, scanned: ScannedLines, *, most_steps: int | None = None) -> RedactedLines:
         """Redact the lines, and the texts that are streamed across several of them.
 
-        A line that cannot be redacted is withheld. The data makes it raise nothing but TooDear,
-        once it has taken more than `most_steps`.
+        A line that cannot be redacted is withheld. The data makes it raise nothing but
+        StepLimitExceeded, once it has taken more than `most_steps`.
         """
         last = None if most_steps is None else self._budget.total + most_steps
         data, _, streams = scanned
@@ -93,7 +93,7 @@ class Redactor:
         streamed = self._find_stream_edits(data, streams) if streams else {}
         for start, end, hits in _with_streamed(scanned.suspects, streamed):
             if last is not None and self._budget.total > last:
-                raise TooDear
+                raise StepLimitExceeded
             try:
                 edited = (
                     self._redact_streamed(data[start:end], streamed[start])

@@ -36,7 +36,7 @@ def without_nan(line: bytes) -> bytes:
 
 def without_lone_surrogates(line: bytes) -> bytes:
     r"""Replace each surrogate escape that has no partner by `\ufffd`."""
-    return patterns.SURROGATE.sub(_paired_or_replaced, line)
+    return patterns.SURROGATE.sub(_pair_or_replace, line)
 
 
 def repair_line(line: bytes) -> bytes:
@@ -44,7 +44,7 @@ def repair_line(line: bytes) -> bytes:
     return without_lone_surrogates(without_nan(line))
 
 
-def _paired_or_replaced(match: re.Match[bytes]) -> bytes:
+def _pair_or_replace(match: re.Match[bytes]) -> bytes:
     escape = match.group(0)
     return (
         rb"\ufffd" if len(escape) == 6 and escape[2:3] in b"dD" and escape[1:2] == b"u" else escape

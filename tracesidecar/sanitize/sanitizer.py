@@ -104,8 +104,8 @@ class Sanitizer:
         there when more has arrived, or pass `flush=True` after waiting long enough.
 
         The result is a function of [start, end) alone: a chunk of exactly these bytes with
-        `flush=True` gives the same bytes again. Raise TooDear if the redaction takes more than
-        `most_steps`, each about a microsecond.
+        `flush=True` gives the same bytes again. Raise StepLimitExceeded if the redaction takes
+        more than `most_steps`, each about a microsecond.
         """
         valid = (
             validate_documents(chunk.data, repair=repair)

@@ -21,7 +21,7 @@ from tracesidecar.sinks.registry import (
     open_stored_objects,
     promise_of,
     record_limit_of,
-    shown_destination,
+    show_destination,
     sink_type,
 )
 from tracesidecar.sinks.sink import (
@@ -61,6 +61,6 @@ __all__ = [
     "reach_of",
     "read_address",
     "record_limit_of",
-    "shown_destination",
+    "show_destination",
     "sink_type",
 ]

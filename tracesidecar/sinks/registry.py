@@ -74,7 +74,7 @@ def destination_key_of(options: SinkOptions) -> str:
     return f"{shown}{_DIGEST}{hashlib.sha256(real.encode()).hexdigest()[:16]}"
 
 
-def shown_destination(key: str) -> str:
+def show_destination(key: str) -> str:
     """Return the name of a destination from its key."""
     return key.partition(_DIGEST)[0]
 

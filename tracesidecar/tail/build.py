@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from tracesidecar.model import Checkpoint
 from tracesidecar.progress import Progress
-from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
+from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.owners import Owners
-from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
@@ -124,30 +124,30 @@ def _share(
 class _Finding:
     """What finds files, and says which of them are not to be read."""
 
-    own: OwnPlaces
+    own: OwnPaths
     owners: Owners
-    places: Places
+    directory_mounts: DirectoryMounts
     discovery: Discovery
     schedule: PollSchedule
 
 
 def _build_finding(shared: _Shared, own_paths: Sequence[str], link_directory: str) -> _Finding:
     # before the holding: it gives the links that are no arrivals any more the name of the others
-    own = OwnPlaces(
+    own = OwnPaths(
         [*own_paths, link_directory], folders=list_own_folders(_hold_directories(shared.sources))
     )
-    places = Places(shared.globs, shared.tree)
+    directory_mounts = DirectoryMounts(shared.globs, shared.tree)
     discovery = Discovery(
         shared.tree,
         shared.globs,
         RotatedNames(shared.globs, shared.tree),
         shared.files,
-        places,
+        directory_mounts,
         own=own,
         progress=shared.scan.progress,
     )
     schedule = PollSchedule(shared.files, discovery, shared.tree)
-    return _Finding(own, Owners(shared.sources), places, discovery, schedule)
+    return _Finding(own, Owners(shared.sources), directory_mounts, discovery, schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def _build_tracking(
     continuations = Continuations(files, open_files, fingerprinter, finding.schedule)
     lifecycle = Lifecycle(
         files=files,
-        places=finding.places,
+        directory_mounts=finding.directory_mounts,
         held_files=holding.held_files,
         schedule=finding.schedule,
         continuations=continuations,
@@ -277,7 +277,7 @@ def _build_resting(groups: _Groups) -> RestingSegments:
         log=tracking.log,
         sources=shared.sources,
         globs=shared.globs,
-        places=finding.places,
+        directory_mounts=finding.directory_mounts,
         files=shared.files,
         schedule=finding.schedule,
         continuations=tracking.continuations,
@@ -302,7 +302,7 @@ def _build_scan_sequence(
     return ScanSequence(
         tree=shared.tree,
         own=finding.own,
-        places=finding.places,
+        directory_mounts=finding.directory_mounts,
         discovery=finding.discovery,
         poll_cycle=_build_poll_cycle(groups, verification, changes, watcher, poll_interval),
         changes=changes,
@@ -331,7 +331,7 @@ def _build_changes(groups: _Groups, verification: Verification) -> Changes:
         tree=groups.shared.tree,
         files=groups.shared.files,
         discovery=groups.finding.discovery,
-        places=groups.finding.places,
+        directory_mounts=groups.finding.directory_mounts,
         open_files=groups.holding.open_files,
         verification=verification,
         lifecycle=groups.tracking.lifecycle,

@@ -12,7 +12,7 @@ from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.glob import Positions
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.compressed import ArchiveFile, Damage
-from tracesidecar.tail.segments import LossReason, Place, Protection, SegmentState
+from tracesidecar.tail.segments import LossReason, MountIdentity, Protection, SegmentState
 
 Claims = dict[tuple[int, int], Positions]
 """For which patterns (source, pattern) a directory is walked, and how far each has got there."""
@@ -37,7 +37,7 @@ class Directory:
     inode: int
     claims: Claims
     linked: bool
-    place: Place | None = None
+    place: MountIdentity | None = None
     changed_ns: int = -1
     children: dict[str, Directory] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
@@ -98,7 +98,7 @@ class File:
     recorded_protection: Protection | None = None
     can_link: bool | None = None
     damage: Damage | None = None
-    place: Place | None = None
+    place: MountIdentity | None = None
 
     @property
     def path(self) -> str:
@@ -219,7 +219,7 @@ class File:
         """Note another device number: a reboot may change it."""
         self.device = device
 
-    def note_place(self, place: Place) -> None:
+    def note_place(self, place: MountIdentity) -> None:
         """Note where the file's directory is."""
         self.place = place
 
@@ -356,7 +356,7 @@ class FileTable:
         """Make a file known under its id, its inode and its directory."""
         self._by_id[file.id] = file
         if file.state is SegmentState.AWAY:
-            self._add_away(file)
+            self._add_away_file(file)
         else:
             self.attach(file)
         file.directory.files.append(file)
@@ -392,39 +392,39 @@ class FileTable:
     def suspend(self, file: File) -> None:
         """Find a file apart from the others from now on: it is away."""
         self.detach(file)
-        self._add_away(file)
+        self._add_away_file(file)
 
     def readmit(self, file: File) -> None:
         """Find a file among the others again: it is no longer away."""
-        self._drop_away(file)
+        self._drop_away_file(file)
         self.attach(file)
 
     def move(self, file: File, directory: Directory, name: str) -> None:
         """Give a file another directory and name."""
         is_away = file.state is SegmentState.AWAY
         if is_away:
-            self._drop_away(file)
+            self._drop_away_file(file)
         if file.directory is not directory:
             if file in file.directory.files:
                 file.directory.files.remove(file)
             directory.files.append(file)
         file.move_to(directory, name)
         if is_away:
-            self._add_away(file)
+            self._add_away_file(file)
 
     def remove(self, file: File) -> None:
         """Forget a file."""
         self._by_id.pop(file.id, None)
         self.detach(file)
-        self._drop_away(file)
+        self._drop_away_file(file)
         if file in file.directory.files:
             file.directory.files.remove(file)
 
-    def _add_away(self, file: File) -> None:
+    def _add_away_file(self, file: File) -> None:
         self._away.setdefault(file.inode, []).append(file)
         self._away_at.setdefault(file.path, []).append(file)
 
-    def _drop_away(self, file: File) -> None:
+    def _drop_away_file(self, file: File) -> None:
         _drop(self._away, file.inode, file)
         _drop(self._away_at, file.path, file)
 

@@ -19,7 +19,7 @@ from tracesidecar.tail.segments import (
     SkipReason,
     SourceSummary,
     UndecidedFile,
-    UnreadablePlace,
+    UnreadablePath,
     observe_protection,
 )
 from tracesidecar.tail.tracking.continuation import Continuations
@@ -113,15 +113,15 @@ class Inventory:
                 counts[names[file.source], "own" if kind == "own_output" else "owner"] += 1
         return counts
 
-    def list_unreadable(self) -> list[UnreadablePlace]:
+    def list_unreadable(self) -> list[UnreadablePath]:
         """Return what exists and cannot be read now: directories first, then files."""
         names = self._source_names
         directories = [
-            UnreadablePlace(names[source], path, problem, is_directory=True)
+            UnreadablePath(names[source], path, problem, is_directory=True)
             for path, (source, problem) in self._discovery.unreadable.items()
         ]
         files = [
-            UnreadablePlace(names[file.source], file.path, problem, is_directory=False)
+            UnreadablePath(names[file.source], file.path, problem, is_directory=False)
             for segment, problem in self._scan.unreadable.items()
             if (file := self._files.get(segment)) is not None
         ]

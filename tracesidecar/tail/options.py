@@ -22,7 +22,7 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     copy in progress is left alone. `hold_directory` is where hard links are made, for sources on
     another mount than the state directory. With `rotated = "family"`, the rotated files beside a
     file that matches (`x.jsonl.1`, `x.jsonl.2.gz`) are taken with it, unless they are excluded.
-    `id` is what the source's offsets and the ids of its events hang on, by default its name: with
+    `id` identifies the source's offsets and the ids of its events, by default its name: with
     it, the source can be renamed. `symlinks` says which symbolic links are followed below the part
     of an include before its first wildcard: `same_owner` are those that belong to the owner of what
     they lead to.
@@ -48,5 +48,5 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     @property
     def identity(self) -> str:
-        """Return what offsets and ids of events hang on: `id`, by default the name."""
+        """Return what identifies offsets and ids of events: `id`, by default the name."""
         return self.id or self.name

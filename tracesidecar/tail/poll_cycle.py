@@ -1,6 +1,6 @@
 """Which directories and files one poll visits.
 
-Without change notices it visits all of them, else those that were announced.
+Without change events it visits all of them, else those that were announced.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class PollCycle:
             self._scan.warn(
                 "notices",
                 "",
-                f"change notices are not available here ({trouble}): "
+                f"change events are not available here ({trouble}): "
                 "files are checked every poll_interval instead",
             )
         return announced

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracesidecar.tail.discovery.own_places import OwnPlaces
-from tracesidecar.tail.discovery.places import Places
+from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
+from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import FileTable
@@ -28,8 +28,8 @@ class ScanSequence:
         self,
         *,
         tree: Tree,
-        own: OwnPlaces,
-        places: Places,
+        own: OwnPaths,
+        directory_mounts: DirectoryMounts,
         discovery: Discovery,
         poll_cycle: PollCycle,
         changes: Changes,
@@ -46,7 +46,7 @@ class ScanSequence:
     ) -> None:
         self._tree = tree
         self._own = own
-        self._places = places
+        self._directory_mounts = directory_mounts
         self._discovery = discovery
         self._poll_cycle = poll_cycle
         self._changes = changes
@@ -73,7 +73,7 @@ class ScanSequence:
 
     def _scan_files(self, now: float, *, full: bool) -> Scan:
         self._scan.now = now
-        self._places.begin_scan(now)
+        self._directory_mounts.begin_scan(now)
         self._continuations.begin_scan(now)
         if self._is_first:
             self._lifecycle.resume()

@@ -92,7 +92,7 @@ a file with a second hard link and a strange owner. own: it is written by this p
 """
 
 
-class Place(NamedTuple):
+class MountIdentity(NamedTuple):
     """Which file system holds a directory, and where in it: not the path, which shows any mount.
 
     `device` is its st_dev, `filesystem` the id that statfs gives it (0 where it gives none): a
@@ -143,7 +143,7 @@ class SegmentRecord:
     begin: int = 0
     protection: Protection | None = None
     can_link: bool | None = None
-    place: Place | None = None
+    place: MountIdentity | None = None
 
     @property
     def is_undecided(self) -> bool:
@@ -167,7 +167,7 @@ class Folder(NamedTuple):
     id: int
     path: str
     device: int
-    place: Place | None
+    place: MountIdentity | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,7 +425,7 @@ class SourceSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class UnreadablePlace:
+class UnreadablePath:
     """A directory or file that exists and cannot be read now. The problem has no trace content."""
 
     source: str

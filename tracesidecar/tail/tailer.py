@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from tracesidecar.json_documents import Ending
 from tracesidecar.model import BEGINNING, Checkpoint, Chunk, Segment
-from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.held_files import HeldFiles
@@ -22,7 +22,7 @@ from tracesidecar.tail.segments import (
     SkipReason,
     SourceSummary,
     UndecidedFile,
-    UnreadablePlace,
+    UnreadablePath,
 )
 from tracesidecar.tail.tracking.acknowledgement import Acknowledgements
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
@@ -48,7 +48,7 @@ class Tailer:
         acknowledgements: Acknowledgements,
         inventory: Inventory,
         resting: RestingSegments,
-        own: OwnPlaces,
+        own: OwnPaths,
         arrivals: Arrivals,
         held_files: HeldFiles,
         open_files: OpenFiles,
@@ -69,7 +69,7 @@ class Tailer:
     def scan(self, now: float, *, full: bool = False) -> Scan:
         """Poll the files and return the findings.
 
-        `full` looks at everything, whatever change notices say (the last scan before a drain). If
+        `full` looks at everything, whatever change events say (the last scan before a drain). If
         saving fails, the error is raised, and the next scan returns these findings too.
         """
         return self._scan_sequence.scan(now, full=full)
@@ -210,7 +210,7 @@ class Tailer:
         """Return what each source has on disk, and how its files are protected."""
         return self._inventory.summarize()
 
-    def list_unreadable(self) -> list[UnreadablePlace]:
+    def list_unreadable(self) -> list[UnreadablePath]:
         """Return what exists and cannot be read now: directories first, then files."""
         return self._inventory.list_unreadable()
 

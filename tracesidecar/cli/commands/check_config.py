@@ -8,8 +8,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from tracesidecar.cli.left_out import describe_left_out, print_left_out
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
+from tracesidecar.cli.unfollowed import describe_left_out, print_left_out
 from tracesidecar.config import EMBEDDED, Configuration, ConfigurationReport, inspect
 from tracesidecar.errors import JournalMissing, StateError
 from tracesidecar.exit_codes import ExitCode

@@ -9,8 +9,8 @@ import os
 import stat
 from contextlib import suppress
 
-from tracesidecar.cli.left_out import print_left_out
 from tracesidecar.cli.output import complain, print_line
+from tracesidecar.cli.unfollowed import print_left_out
 from tracesidecar.config import default_lake, default_state_directory, find_agents, inspect
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.sanitize import printable
@@ -112,22 +112,22 @@ def _open_own(path: str, flags: int) -> int:
 
 def configuration_text(folder: str) -> str:
     """Return the configuration for this user and working directory, as TOML with comments."""
-    blocks = [_HEAD.format(state=_quoted(default_state_directory(os.environ)))]
+    blocks = [_HEAD.format(state=_quote(default_state_directory(os.environ)))]
     for name, agent in find_agents(os.environ, folder).items():
         more = f"exclude = {_list(agent.exclude)}\n" if agent.exclude else ""
         more += "documents = true\n" if agent.documents else ""
-        blocks.append(_SOURCE.format(name=_quoted(name), include=_list(agent.include), more=more))
+        blocks.append(_SOURCE.format(name=_quote(name), include=_list(agent.include), more=more))
     blocks.append(
         _SOURCE.format(
             name='"traces"', include=_list((os.path.join(folder, "traces/**/*.jsonl"),)), more=""
         )
     )
-    blocks.append(_TAIL.format(lake=_quoted(default_lake(os.environ))))
+    blocks.append(_TAIL.format(lake=_quote(default_lake(os.environ))))
     return "".join(blocks)
 
 
 def _list(texts: tuple[str, ...]) -> str:
-    quoted = [_quoted(text) for text in texts]
+    quoted = [_quote(text) for text in texts]
     return (
         f"[{quoted[0]}]"
         if len(quoted) == 1
@@ -135,6 +135,6 @@ def _list(texts: tuple[str, ...]) -> str:
     )
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """Return a TOML basic string: the escapes of JSON, and one for DEL, which JSON allows."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F").replace("${", "$${")

@@ -18,7 +18,7 @@ from tracesidecar.sanitize import printable
 from tracesidecar.sinks import SinkOptions, open_stored_objects
 
 if TYPE_CHECKING:
-    from tracesidecar.daemon.recover import Recoverer, Recovery
+    from tracesidecar.daemon.recoverer import Recoverer, Recovery
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def execute(arguments: argparse.Namespace) -> int:
     sink = readable_sink(configuration, arguments.sink, "recover")
     if sink is None:
         return ExitCode.USAGE
-    from tracesidecar.daemon.recover import Recoverer, save
+    from tracesidecar.daemon.recoverer import Recoverer, save
 
     directory = configuration.state_directory
     prepare_state_directory(directory)

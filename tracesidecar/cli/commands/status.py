@@ -9,8 +9,8 @@ from contextlib import closing
 
 import msgspec
 
-from tracesidecar.cli.left_out import describe_left_out, print_left_out
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
+from tracesidecar.cli.unfollowed import describe_left_out, print_left_out
 from tracesidecar.config import Configuration, guess_state_directory, load_to_read
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.exit_codes import ExitCode
@@ -128,7 +128,7 @@ def _print(report: StatusReport, note: str) -> None:
                 source.files,
                 format_bytes(source.bytes),
                 format_bytes(source.at_risk_bytes),
-                _lost(source),
+                _describe_loss(source),
                 source.quarantined,
                 describe_protections(
                     source.protections, has_files=bool(source.files or source.bytes)
@@ -169,7 +169,7 @@ def _print_held(held: HeldReport) -> None:
     )
 
 
-def _lost(source: SourceReport) -> str:
+def _describe_loss(source: SourceReport) -> str:
     files = source.lost_files_uncounted
     uncounted = f" and an unknown part of {files} file{'s' * (files > 1)}" if files else ""
     return format_bytes(source.lost_bytes) + uncounted

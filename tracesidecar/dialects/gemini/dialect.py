@@ -219,7 +219,7 @@ def _model_events(message: GeminiMessage, state: State) -> list[Event]:
         _set_usage(event, tokens)
         event.usage_scope = "call"
         event.api_call_id = call_key(state.conversation, event.native_id)
-    thoughts = [_thought(each) for each in map(fields, items(message.thoughts))]
+    thoughts = [_join_thought(each) for each in map(fields, items(message.thoughts))]
     if not any(thoughts):
         return [event]
     reasoning = _make_event("reasoning", message, state)
@@ -231,7 +231,7 @@ def _model_events(message: GeminiMessage, state: State) -> list[Event]:
     return [event, reasoning]
 
 
-def _thought(thought: JsonObject) -> str:
+def _join_thought(thought: JsonObject) -> str:
     return ": ".join(
         part for part in (text(thought.get("subject")), text(thought.get("description"))) if part
     )

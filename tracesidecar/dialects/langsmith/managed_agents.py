@@ -64,7 +64,7 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
             _set_envelope(
                 Event(event_kind="state", operation_name=text(each.get("type"))), {}, state
             )
-            for each in _sent_events(payload)
+            for each in _find_sent_events(payload)
         ]
     if name != "stream":
         raise UnknownType(method, _set_envelope(Event(event_kind="unknown"), {}, state))
@@ -88,7 +88,7 @@ def _session(payload: JsonObject, state: State) -> Event:
     return _set_envelope(event, payload, state)
 
 
-def _sent_events(payload: object) -> Iterator[JsonObject]:
+def _find_sent_events(payload: object) -> Iterator[JsonObject]:
     for part in items(payload)[1:]:
         yield from map(fields, items(at(part, "events")))
 

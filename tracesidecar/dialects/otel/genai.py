@@ -50,7 +50,7 @@ def span_event(name: str | None, attributes: Attributes, status: SpanStatus) -> 
         )
         event.tool_type = tool_type(event.tool_name)
     if kind == "permission" and status != "error":
-        event.outcome = _recorded_outcome(event, attributes)
+        event.outcome = _read_outcome(event, attributes)
     elif status != "unset" or kind != "span":
         event.outcome = "failure" if status == "error" else "success"
     if event.outcome != "failure":
@@ -96,7 +96,7 @@ def log_event(name: str, attributes: Attributes, body: object, *, is_error: bool
     event.operation_name = (
         event.operation_name or names.LOG_OPERATIONS.get(event.event_kind) or name or None
     )
-    event.outcome = _recorded_outcome(event, attributes)
+    event.outcome = _read_outcome(event, attributes)
     if event.outcome != "failure":
         event.error_type = event.error_message = None
     if event.event_kind == "user_message":
@@ -201,7 +201,7 @@ def _set_content(event: Event, attributes: Attributes) -> Event:
     return event
 
 
-def _recorded_outcome(event: Event, attributes: Attributes) -> Literal["success", "failure"] | None:
+def _read_outcome(event: Event, attributes: Attributes) -> Literal["success", "failure"] | None:
     """Return whether a tool worked, or a permission was given; an error is a failure."""
     said = attributes.get("success", attributes.get("decision"))
     if event.event_kind == "error":

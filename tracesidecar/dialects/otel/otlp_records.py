@@ -154,7 +154,7 @@ def span(data: msgspec.Raw, shared: Attributes) -> Event:
     if event.outcome == "failure":
         event.error_message = event.error_message or text(status.message)
     genai.identify(event, text(record.trace_id), event.native_id)
-    event.parent_conversation_id = _linked_conversation(record.links or [], event)
+    event.parent_conversation_id = _find_linked_conversation(record.links or [], event)
     return _set_time_source(event)
 
 
@@ -227,7 +227,7 @@ def _event_name(record: LogRecord, attributes: Attributes, body: object) -> str:
     return str(body) if named and is_in_full else named
 
 
-def _linked_conversation(links: list[Attributed], event: Event) -> str | None:
+def _find_linked_conversation(links: list[Attributed], event: Event) -> str | None:
     for link in links:
         conversation = text(_flatten(link.attributes).get("gen_ai.conversation.id"))
         if conversation is not None and conversation != event.conversation_id:

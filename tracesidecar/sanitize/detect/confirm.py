@@ -114,7 +114,7 @@ class HitConfirmer:
             if verdict is not None:
                 return verdict
         nested = patterns.NESTED_KEY_REST.match(data, at - 1 if data[at - 1] == 92 else at)
-        return self._nested_key(data, start, nested) if nested is not None else None
+        return self._judge_nested_key(data, start, nested) if nested is not None else None
 
     def _login(self, data: bytes, start: int, end: int, at: int) -> Verdict:
         behind = data[at : at + 160]
@@ -156,7 +156,7 @@ class HitConfirmer:
             return key_class is KeyClass.STRONG
         return number is not None and key_class is KeyClass.STRONG and self._keys.is_numeric(name)
 
-    def _nested_key(self, data: bytes, start: int, match: re.Match[bytes]) -> Verdict:
+    def _judge_nested_key(self, data: bytes, start: int, match: re.Match[bytes]) -> Verdict:
         """Judge a hit in a key of JSON inside a string."""
         key = patterns.NESTED_KEY_BEFORE.search(
             data[max(start, match.start() - 80) : match.start(1)]

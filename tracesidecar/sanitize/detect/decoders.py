@@ -150,7 +150,7 @@ def _percent(match: re.Match[str]) -> str:
     return bytes.fromhex(match.group(0).replace("%", "")).decode("utf-8", "replace")
 
 
-def _quoted_printable(match: re.Match[str]) -> str:
+def _decode_quoted_printable(match: re.Match[str]) -> str:
     written = match.group(0)
     return (
         ""
@@ -175,7 +175,7 @@ DECODERS: tuple[TextDecoder, ...] = (
     TextDecoder(patterns.UNICODE_ESCAPES, _unicode, "\\u"),
     TextDecoder(patterns.BYTE_ESCAPES, _bytes, "\\x"),
     TextDecoder(patterns.PERCENT_RUN, _percent, "%"),
-    TextDecoder(patterns.QUOTED_PRINTABLE, _quoted_printable, "="),
+    TextDecoder(patterns.QUOTED_PRINTABLE, _decode_quoted_printable, "="),
     TextDecoder(patterns.ENTITY, _entity, "&"),
     TextDecoder(patterns.ANSI, _remove, "\x1b"),
     TextDecoder(patterns.OVERSTRUCK, _remove, "\x08"),
@@ -210,7 +210,7 @@ def base64_content(run: bytes) -> Base64Content | None:
             return None
         usable = standard if len(standard) % 4 != 1 else standard[:-1]
         content = binascii.a2b_base64(usable + b"=" * (-len(usable) % 4))
-        return _text(content) if unpack is None else _unpacked(content, unpack)
+        return _text(content) if unpack is None else _unpack(content, unpack)
     except ValueError:
         return None
 
@@ -229,9 +229,7 @@ def _text(content: bytes) -> Base64Content | None:
     )
 
 
-def _unpacked(
-    content: bytes, unpack: Callable[[bytes], tuple[bytes, bool]]
-) -> Base64Content | None:
+def _unpack(content: bytes, unpack: Callable[[bytes], tuple[bytes, bool]]) -> Base64Content | None:
     try:
         plain, has_more = unpack(content)
     except (zlib.error, OSError, EOFError):
@@ -241,23 +239,23 @@ def _unpacked(
     return Base64Content(plain.decode("utf-8", "replace").encode(), was_compressed=True)
 
 
-def _inflated(content: bytes) -> tuple[bytes, bool]:
+def _inflate(content: bytes) -> tuple[bytes, bool]:
     stream = zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
     plain = stream.decompress(content, LARGEST_RATIO * len(content))
     return plain, bool(stream.unconsumed_tail)
 
 
-def _unbzipped(content: bytes) -> tuple[bytes, bool]:
+def _decompress_bzip2(content: bytes) -> tuple[bytes, bool]:
     stream = bz2.BZ2Decompressor()
     plain = stream.decompress(content, LARGEST_RATIO * len(content))
     return plain, not stream.eof and not stream.needs_input
 
 
 _COMPRESSED: tuple[tuple[bytes, Callable[[bytes], tuple[bytes, bool]]], ...] = (
-    (b"\x1f\x8b\x08", _inflated),
-    (b"\x78\x01", _inflated),
-    (b"\x78\x5e", _inflated),
-    (b"\x78\x9c", _inflated),
-    (b"\x78\xda", _inflated),
-    (b"BZh", _unbzipped),
+    (b"\x1f\x8b\x08", _inflate),
+    (b"\x78\x01", _inflate),
+    (b"\x78\x5e", _inflate),
+    (b"\x78\x9c", _inflate),
+    (b"\x78\xda", _inflate),
+    (b"BZh", _decompress_bzip2),
 )

@@ -142,7 +142,7 @@ class Detector:
         found: list[Span] = []
         for match in compiled.pattern.finditer(text_from):
             self._budget.spend(_STEPS_PER_SPAN)
-            low, high = _redacted_part(match, rule.group, compiled.pattern)
+            low, high = _find_redacted_part(match, rule.group, compiled.pattern)
             value = text_from[low:high].decode("utf-8", "replace")
             if MARKER_START in value or is_placeholder(value):
                 continue
@@ -182,7 +182,7 @@ def _is_part_of_word(text: bytes, start: int, end: int) -> bool:
     )
 
 
-def _redacted_part(match: Re2Match, group: int, pattern: Re2Pattern) -> tuple[int, int]:
+def _find_redacted_part(match: Re2Match, group: int, pattern: Re2Pattern) -> tuple[int, int]:
     """Return the span of the rule's group, or of the last group that took part.
 
     Alternatives in a regex have a group each.

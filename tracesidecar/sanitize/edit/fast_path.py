@@ -70,7 +70,7 @@ def _edit_at(line: LineEditor, at: int, role: HitRole) -> int:
     ):
         raise NeedsTreeWalk
     count = len(line.edits)
-    line.edit_string(_decoded(raw, start, end), start, end, None)
+    line.edit_string(_decode(raw, start, end), start, end, None)
     if (role is HitRole.SPLIT and len(line.edits) == count) or may_continue(raw, start, end):
         raise NeedsTreeWalk
     return end
@@ -101,7 +101,7 @@ def _edit_member(line: LineEditor, start: int, end: int, value: int) -> int:
     match = patterns.STRING.match(raw, value)
     if match is None:
         raise NeedsTreeWalk
-    line.edit_string(_decoded(raw, value, match.end()), value, match.end(), key_class)
+    line.edit_string(_decode(raw, value, match.end()), value, match.end(), key_class)
     return match.end()
 
 
@@ -139,6 +139,6 @@ def _opening_quote(raw: bytes, last: int) -> int:
     return start
 
 
-def _decoded(raw: bytes, start: int, end: int) -> str:
+def _decode(raw: bytes, start: int, end: int) -> str:
     body = raw[start + 1 : end - 1]
     return body.decode() if b"\\" not in body else msgspec.json.decode(raw[start:end], type=str)

@@ -87,7 +87,7 @@ class SplitSecrets:
         contents = [leaf.text.encode() for leaf in group]
         alone: dict[int, list[Span]] = {}
         for separator, wanted in self._kinds:
-            for parts, joined in _joined(contents, separator, all_only=bool(separator)):
+            for parts, joined in _join_contents(contents, separator, all_only=bool(separator)):
                 for start, end, rule in self._detector.find_spans(joined):
                     pieces = list(_pieces(parts, start, end)) if rule in wanted else []
                     leaves = {group[leaf].start for leaf, _, _ in pieces}
@@ -188,7 +188,7 @@ def _items(items: list[object], tokens: Iterator[tuple[int, int]], found: list[l
     found += [own, *by_name.values()]
 
 
-def _joined(
+def _join_contents(
     contents: Sequence[bytes], separator: bytes, *, all_only: bool
 ) -> Iterator[tuple[list[_Part], bytes]]:
     for size in () if all_only else (size for size in _NEIGHBOURS if size < len(contents)):

@@ -60,7 +60,7 @@ class DatabaseCache:
             return None
         file = _file_name(name, digest)
         try:
-            with self._opened(self._directory) as folder:
+            with self._open(self._directory) as folder:
                 key = self._key or _read_key(folder)
                 content = _read(folder, file)
         except (OSError, NotOurs):
@@ -81,7 +81,7 @@ class DatabaseCache:
 
     def _store(self, directory: str, name: str, file: str, content: bytes) -> None:
         try:
-            with self._opened(directory) as folder:
+            with self._open(directory) as folder:
                 key = self._key or _make_key(folder)
                 _write(folder, file, _sign(key, file, content) + content)
                 _drop_older(folder, name)
@@ -89,7 +89,7 @@ class DatabaseCache:
             self.trouble = f"the cache {self._directory} is not used: {error}"
 
     @contextmanager
-    def _opened(self, directory: str) -> Iterator[int]:
+    def _open(self, directory: str) -> Iterator[int]:
         """Open the directory, which is created if it is missing, but not through a link.
 
         Rights of others are taken away: what they have left there has no valid HMAC. Raise NotOurs

@@ -55,7 +55,7 @@ class KeyMatcher:
         self._words = vocabulary
         self._glued = tuple(sorted(vocabulary.glued, key=len, reverse=True))
         self._exact = frozenset(tuple(entry.split("_")) for entry in vocabulary.exact)
-        self._custom = frozenset(words_of(_checked(name)) for name in custom_names)
+        self._custom = frozenset(words_of(_check(name)) for name in custom_names)
         self.classify = lru_cache(4096)(self._classify)
         self.is_numeric = lru_cache(1024)(self._is_numeric)
 
@@ -188,7 +188,7 @@ class KeyMatcher:
         return found if found is KeyClass.STRONG else KeyClass.WEAK
 
 
-def _checked(name: str) -> str:
+def _check(name: str) -> str:
     if _CUSTOM_NAME.fullmatch(name) is None or not words_of(name):
         raise ConfigurationError(
             f'redaction.key_names: "{name}" is not a name; '

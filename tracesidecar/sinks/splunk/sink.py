@@ -181,7 +181,7 @@ class SplunkSink(RecordSink):
                 host=self._host,
                 source=options.source or record.source,
                 sourcetype=options.sourcetype,
-                fields={**options.fields, **self._indexed_fields(record)},
+                fields={**options.fields, **self._build_indexed_fields(record)},
                 # Formats that are not our JSON are sent as text, so that they stay as they are.
                 event=msgspec.Raw(record.body)
                 if options.format in JSON_FORMATS
@@ -190,7 +190,7 @@ class SplunkSink(RecordSink):
             )
         )
 
-    def _indexed_fields(self, record: Record) -> dict[str, str]:
+    def _build_indexed_fields(self, record: Record) -> dict[str, str]:
         """Return the record's own indexed fields.
 
         The format `event` has fields of the same names: a search would find each value twice, and

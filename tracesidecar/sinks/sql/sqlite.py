@@ -112,7 +112,7 @@ class Sqlite:
         connection.executemany(
             "INSERT INTO touched (dialect, conversation_id, thread, trace_id, since)"
             " VALUES (?, ?, ?, ?, ?)",
-            _touched(rows),
+            _list_touched_threads(rows),
         )
         refresh(transaction, self._syntax)
         return StoredRows(conflicts=conflicts.count_by_path())
@@ -147,7 +147,7 @@ def _rows(records: Iterable[Record]) -> list[Mapping[str, object]]:
         raise Rejected("data", "a record does not fit the columns of events") from None
 
 
-def _touched(rows: Iterable[Mapping[str, object]]) -> list[tuple[object, ...]]:
+def _list_touched_threads(rows: Iterable[Mapping[str, object]]) -> list[tuple[object, ...]]:
     """Return the threads of these rows with their earliest time; rows already stored do no harm."""
     since: dict[tuple[object, ...], str] = {}
     for row in rows:

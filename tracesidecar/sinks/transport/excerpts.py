@@ -54,8 +54,8 @@ def repeats(text: str, sent: Iterable[bytes], words: Collection[bytes] = frozens
     does not count.
     """
     whole = text.encode("utf-8", "replace")
-    forms = {whole, html.unescape(text).encode("utf-8", "replace"), *_decoded(whole)}
-    forms |= {unquote_plus(text, errors="replace").encode(), _unescaped(whole)}
+    forms = {whole, html.unescape(text).encode("utf-8", "replace"), *_decode(whole)}
+    forms |= {unquote_plus(text, errors="replace").encode(), _unescape(whole)}
     # RE2 knows the two cases of ASCII letters only
     forms |= {text.lower().encode("utf-8", "replace"), text.upper().encode("utf-8", "replace")}
     if words and any(contains_any(form, words) for form in forms):
@@ -65,7 +65,7 @@ def repeats(text: str, sent: Iterable[bytes], words: Collection[bytes] = frozens
     return any(
         contains_any(form, exact) or contains_any(_without_punctuation(form), plain)
         for content in sent
-        for form in {content, _unescaped(content)}
+        for form in {content, _unescape(content)}
     )
 
 
@@ -76,7 +76,7 @@ def forms_of(value: str) -> Iterator[bytes]:
     OAuth2 has both, one around the other.
     """
     whole = value.encode("utf-8", "replace")
-    for form in (whole, *_decoded(whole)):
+    for form in (whole, *_decode(whole)):
         yield form
         yield unquote(form.decode("utf-8", "replace"), errors="replace").encode()
 
@@ -100,7 +100,7 @@ def _windows(form: bytes) -> Iterator[bytes]:
         yield text[start : start + REPEATED_CHARACTERS].encode("utf-8", "surrogateescape")
 
 
-def _decoded(content: bytes) -> Iterator[bytes]:
+def _decode(content: bytes) -> Iterator[bytes]:
     """Yield what runs of base64 and hexadecimal digits encode, wherever in them a group begins."""
     for run in _BASE64.findall(content):
         digits = run.replace(b"-", b"+").replace(b"_", b"/")
@@ -115,7 +115,7 @@ def _decoded(content: bytes) -> Iterator[bytes]:
             yield binascii.unhexlify(part[: len(part) // 2 * 2])
 
 
-def _unescaped(content: bytes) -> bytes:
+def _unescape(content: bytes) -> bytes:
     r"""Replace the escapes of JSON for characters (`\u00e9`)."""
     if b"\\u" not in content:
         return content

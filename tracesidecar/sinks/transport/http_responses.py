@@ -193,12 +193,12 @@ class HttpResponse:
         Blocks as `describe_with_body` does.
         """
         if not self.body:
-            return f"{self._shown_type()}, empty body"
+            return f"{self._describe_type()}, empty body"
         text, verb = (message, "saying") if message else (self.text, "beginning")
         length = f"{'' if self.is_whole else 'at least '}{len(self.body)} bytes"
         shown = make_excerpt(text, self.request.secrets(), self.request.short_words())
         said = f"{verb} {shown!r}" if shown else "not shown, because it repeats what was sent"
-        return f"{self._shown_type()}, {length}, {said}"
+        return f"{self._describe_type()}, {length}, {said}"
 
     def header_values(self, name: str) -> list[str]:
         """Return the values of a header, which may be there more than once."""
@@ -212,7 +212,7 @@ class HttpResponse:
         """Return the reason for which this response rejects content."""
         return _REJECTION_REASONS.get(self.status, default)
 
-    def _shown_type(self) -> str:
+    def _describe_type(self) -> str:
         media_type = self.media_type
         if not media_type:
             return "no content type"

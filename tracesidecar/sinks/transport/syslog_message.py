@@ -113,7 +113,7 @@ class SyslogFormatter:
         return (
             self._limit
             - len(header)
-            - len(self._structured_data(_parameter("event", "x" * EVENT_ID_BYTES)))
+            - len(self._build_structured_data(_parameter("event", "x" * EVENT_ID_BYTES)))
             - len(self._before_body)
         )
 
@@ -129,7 +129,7 @@ class SyslogFormatter:
         room = (
             self._limit
             - len(header)
-            - len(self._structured_data(""))
+            - len(self._build_structured_data(""))
             - len(self._before_body)
             - len(record.body)
         )
@@ -142,7 +142,12 @@ class SyslogFormatter:
                 break
             parameters += parameter
         return b"".join(
-            (header, self._structured_data(parameters).encode(), self._before_body, record.body)
+            (
+                header,
+                self._build_structured_data(parameters).encode(),
+                self._before_body,
+                record.body,
+            )
         )
 
     def format_batch(self, records: Sequence[Record]) -> tuple[list[bytes], tuple[int, ...]]:
@@ -162,7 +167,7 @@ class SyslogFormatter:
                 stored=True,
             )
 
-    def _structured_data(self, parameters: str) -> str:
+    def _build_structured_data(self, parameters: str) -> str:
         return f"[{self._sd_id}{parameters}]"
 
 

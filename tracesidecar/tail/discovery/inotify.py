@@ -1,7 +1,7 @@
 """An inotify observer that says what it could not watch.
 
 watchdog keeps quiet where a watch for a directory below the root cannot be added, and where the
-kernel has dropped notices. Both mean that files change unnoticed.
+kernel has dropped events. Both mean that files change unnoticed.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ A directory that is gone, or that may not be read, is noticed by the walk.
 """
 
 
-class FirstNotices(Protocol):
-    """Who hears of new files at once, in the thread that reads the notices.
+class NewFileListener(Protocol):
+    """Who hears of new files at once, in the thread that reads the events.
 
-    watchdog passes notices on later, through two threads, and holds back those of files that leave
+    watchdog passes events on later, through two threads, and holds back those of files that leave
     for half a second.
     """
 
@@ -77,7 +77,7 @@ class ReportingInotify(InotifyFD):
         *,
         fail: Callable[[Exception], None],
         miss: Callable[[], None],
-        first: Callable[[], FirstNotices | None],
+        first: Callable[[], NewFileListener | None],
         tree: Tree,
     ) -> None:
         """Raise OSError if there is no instance left. `first` returns who hears of them at once."""
@@ -147,7 +147,7 @@ class ReportingInotify(InotifyFD):
                 self._paths.setdefault(watch, path + rest)
 
 
-def _announce(event: InotifyEvent, path: str, first: FirstNotices) -> None:
+def _announce(event: InotifyEvent, path: str, first: NewFileListener) -> None:
     if event.is_create:
         first.note_created(path)
     elif event.is_modify:
@@ -229,14 +229,14 @@ class _Emitter(InotifyEmitter):
 
 
 class NoticingObserver(InotifyObserver):
-    """Calls `fail` for what cannot be watched, and `miss` after dropped notices, in any thread."""
+    """Calls `fail` for what cannot be watched, and `miss` after dropped events, in any thread."""
 
     def __init__(
         self,
         *,
         fail: Callable[[Exception], None],
         miss: Callable[[], None],
-        first: Callable[[], FirstNotices | None],
+        first: Callable[[], NewFileListener | None],
         tree: Tree,
     ) -> None:
         """Raise OSError if there is no inotify instance left."""

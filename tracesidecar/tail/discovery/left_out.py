@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tracesidecar.directories import LinkNotFollowed, UntrustedLink
-from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.rotated_names import rotations
 from tracesidecar.tail.discovery.source_globs import Root, SourceGlobs
 from tracesidecar.tail.discovery.tree import Entry, Tree
@@ -85,7 +85,7 @@ def find_left_out(sources: Sequence[SourceOptions], *, own: Iterable[str] = ()) 
     globs = SourceGlobs(sources)
     found: dict[tuple[str, str, str], LeftOut] = {}
     tree = Tree(sources)
-    for directory, entry in _entries(globs, tree, OwnPlaces(own, folders=held)):
+    for directory, entry in _entries(globs, tree, OwnPaths(own, folders=held)):
         left_out = (
             _judge_link(globs, sources, tree, directory, entry.name)
             if entry.is_link
@@ -151,7 +151,7 @@ def _is_followed(tree: Tree, path: str, symlinks: Symlinks | Root) -> bool:
         return True  # dangling, or a loop of links
 
 
-def _entries(globs: SourceGlobs, tree: Tree, own: OwnPlaces) -> Iterator[tuple[Directory, Entry]]:
+def _entries(globs: SourceGlobs, tree: Tree, own: OwnPaths) -> Iterator[tuple[Directory, Entry]]:
     """Yield the regular files and links of the directories that the globs follow, each once."""
     pending = [Directory(root, 0, 0, globs.claims_at(root), linked=False) for root in globs.roots]
     seen: set[tuple[int, int]] = set()

@@ -1,6 +1,6 @@
 """Which known files a poll looks at.
 
-Without change notices, a poll compares every file. With them, it looks at the announced files, at
+Without change events, a poll compares every file. With them, it looks at the announced files, at
 those that changed lately, and at a share of the quiet ones.
 """
 
@@ -17,17 +17,17 @@ from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.segments import SegmentState
 
 FULL_CYCLE_SECONDS = 30.0
-"""Within this time every quiet file is compared once while change notices work."""
+"""Within this time every quiet file is compared once while change events work."""
 
 DISTRUST_SECONDS = 300.0
-"""How long change notices are not relied on after they missed a change."""
+"""How long change events are not relied on after they missed a change."""
 
 _LATE_NS = 3_000_000_000
 """A change this old must have been announced."""
 
 
 class PollSchedule:
-    """Chooses the files to look at, and judges whether change notices can be relied on."""
+    """Chooses the files to look at, and judges whether change events can be relied on."""
 
     def __init__(self, files: FileTable, discovery: Discovery, tree: Tree) -> None:
         self._files = files
@@ -40,7 +40,7 @@ class PollSchedule:
         self._distrusted_until = float("-inf")
 
     def trusts(self, now: float) -> bool:
-        """Return whether change notices have missed nothing lately."""
+        """Return whether change events have missed nothing lately."""
         return now >= self._distrusted_until
 
     def distrust(self, now: float, changed_ns: int) -> None:
@@ -53,7 +53,7 @@ class PollSchedule:
         self._recheck[file.id] = file
 
     def rest(self, file: File) -> None:
-        """Count a file among the quiet ones, unless no change notice could tell when it wakes."""
+        """Count a file among the quiet ones, unless no change event could tell when it wakes."""
         if self._discovery.is_watched(file.directory):
             self.forget(file)
 
@@ -93,9 +93,9 @@ class PollSchedule:
         for file in self._files:
             together[file.directory].append(file)
         for directory, files in together.items():
-            yield from self._changed(directory, files)
+            yield from self._find_changed(directory, files)
 
-    def _changed(self, directory: Directory, files: list[File]) -> list[File]:
+    def _find_changed(self, directory: Directory, files: list[File]) -> list[File]:
         try:
             with self._tree.directory(directory.path) as descriptor:
                 return [file for file in files if not _is_quiet(file, descriptor)]

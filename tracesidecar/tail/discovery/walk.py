@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 from tracesidecar.directories import Handle, LinkNotFollowed, UntrustedLink
 from tracesidecar.progress import Progress
+from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.location import FileLocation
-from tracesidecar.tail.discovery.own_places import OwnPlaces
-from tracesidecar.tail.discovery.places import Places
+from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Entry, Tree
 from tracesidecar.tail.file_table import Claims, Directory, File, FileTable
-from tracesidecar.tail.segments import Place, SegmentState
+from tracesidecar.tail.segments import MountIdentity, SegmentState
 
 _RELIST_NS = 3_000_000_000
 """A directory that changed this recently is listed once more: file systems keep time by the tick,
@@ -61,9 +61,9 @@ class Discovery:
         globs: SourceGlobs,
         rotated_names: RotatedNames,
         files: FileTable,
-        places: Places,
+        directory_mounts: DirectoryMounts,
         *,
-        own: OwnPlaces,
+        own: OwnPaths,
         progress: Progress,
     ) -> None:
         """Enter nothing that is `own`."""
@@ -71,7 +71,7 @@ class Discovery:
         self._globs = globs
         self._rotated_names = rotated_names
         self._files = files
-        self._places = places
+        self._directory_mounts = directory_mounts
         self._progress = progress
         self.unreadable: dict[str, tuple[int, str]] = {}
         self._own = own
@@ -91,7 +91,7 @@ class Discovery:
         return found
 
     def is_watched(self, directory: Directory) -> bool:
-        """Return whether change notices cover a directory: walked, and not through a symlink."""
+        """Return whether change events cover a directory: walked, and not through a symlink."""
         return not directory.linked and self._directories.get(directory.path) is directory
 
     def count_skipped_links(self) -> Mapping[int, int]:
@@ -257,7 +257,8 @@ class Discovery:
             self._note_unreachable(directory.path, directory.claims, error)
             return []
         if (status.st_dev, status.st_ino) != (directory.device, directory.inode) or (
-            self._is_top(directory) and self._places.read(directory.path) != directory.place
+            self._is_top(directory)
+            and self._directory_mounts.read(directory.path) != directory.place
         ):
             self._leave(directory, findings)
             return []
@@ -275,7 +276,7 @@ class Discovery:
         claims = inherited | self._globs.claims_at(path)
         try:
             with self._tree.directory(path) as descriptor:
-                status, place = os.fstat(descriptor), self._places.read_open(descriptor)
+                status, place = os.fstat(descriptor), self._directory_mounts.read_open(descriptor)
                 is_own = self._is_own(path, descriptor, status, place, linked=linked)
         except OSError as error:  # its parent may be listed, but not entered (mode 0444), say
             self._note_unreachable(path, claims, error)
@@ -308,7 +309,7 @@ class Discovery:
         path: str,
         descriptor: int,
         status: os.stat_result,
-        place: Place | None,
+        place: MountIdentity | None,
         *,
         linked: bool,
     ) -> bool:

@@ -1,6 +1,6 @@
-"""Change notices of the operating system: they make things faster, polling makes them complete.
+"""Change events of the operating system: they make things faster, polling makes them complete.
 
-Importing this module imports watchdog, so it is imported only where notices are wanted.
+Importing this module imports watchdog, so it is imported only where change events are wanted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 from tracesidecar.tail.discovery.tree import Tree
 
 if sys.platform == "linux":
-    from tracesidecar.tail.discovery.inotify import FirstNotices, NoticingObserver
+    from tracesidecar.tail.discovery.inotify import NewFileListener, NoticingObserver
 
 _EVENTS: list[type[FileSystemEvent]] = [
     DirAttribEvent,  # a directory that may no longer be listed, or may be again
@@ -91,7 +91,7 @@ class Watcher(FileSystemEventHandler):
         self._failed_at: float | None = None
         self._observer: BaseObserver | None = None
         self._moves: dict[str, str] = {}
-        self._first: FirstNotices | None = None
+        self._first: NewFileListener | None = None
         self._watched: dict[str, tuple[_Identity, ObservedWatch]] = {}
         self._directories = list(directories)
         # A directory that fills while it is being added: watchdog warns at length, and then watches
@@ -125,12 +125,12 @@ class Watcher(FileSystemEventHandler):
             dirty, self._dirty = self._dirty, set()
         return dirty
 
-    def announce_to(self, first: FirstNotices) -> None:
+    def announce_to(self, first: NewFileListener) -> None:
         """Tell somebody of new files at once, in the observer's thread."""
         self._first = first
 
     def take_missed(self) -> bool:
-        """Return whether notices were dropped since the last call: look at everything then."""
+        """Return whether events were dropped since the last call: look at everything then."""
         with self._lock:
             missed, self._has_missed = self._has_missed, False
         return missed
@@ -166,7 +166,7 @@ class Watcher(FileSystemEventHandler):
             observer.join()
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        """Note the paths of a notice. Called in the observer's thread."""
+        """Note the paths of a change event. Called in the observer's thread."""
         paths = {os.fsdecode(path) for path in (event.src_path, event.dest_path) if path}
         with self._lock:
             is_news = not self._dirty
@@ -231,7 +231,7 @@ class Watcher(FileSystemEventHandler):
         number = error.errno if isinstance(error, OSError) else None
         self._failure = _REMEDIES.get(
             number or 0,
-            os.strerror(number) if number else "change notices are not available",
+            os.strerror(number) if number else "change events are not available",
         )
         if is_news:
             self._miss()

@@ -1,7 +1,7 @@
-"""Files are kept from the first notice of them: they may be gone before a scan looks.
+"""Files are kept from the first event about them: they may be gone before a scan looks.
 
 An agent writes a file, and moves or deletes it a few milliseconds later. The thread that reads the
-change notices gives it a hard link at once, or opens it where no link is possible. The next scan
+change events gives it a hard link at once, or opens it where no link is possible. The next scan
 finds out what the file is; until then it is an arrival.
 """
 
@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from tracesidecar.directories import Handle
-from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.owners import Owners
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Tree
@@ -96,7 +96,7 @@ class Arrival:
             return _NO_FILE
         return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else _NO_FILE
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Remove the link, or close the descriptor."""
         if self.descriptor is not None:
             os.close(self.descriptor)
@@ -107,7 +107,7 @@ class Arrival:
 
 @dataclass(slots=True)
 class _Unkept:
-    """A file that was gone, or could not be kept, when its notice was read."""
+    """A file that was gone, or could not be kept, when its event was read."""
 
     source: int
     followed: str
@@ -130,7 +130,7 @@ class Arrivals:
         link_directory: str,
         *,
         owners: Owners | None = None,
-        own: OwnPlaces | None = None,
+        own: OwnPaths | None = None,
     ) -> None:
         """Take over the arrivals of an earlier run.
 
@@ -149,7 +149,7 @@ class Arrivals:
         held = (link_directory, *(each.hold_directory for each in sources if each.hold_directory))
         own_folders = list_own_folders(held)
         self._own_folders = {os.path.realpath(folder) for folder in own_folders}
-        self._own = own or OwnPlaces((), folders=own_folders)
+        self._own = own or OwnPaths((), folders=own_folders)
         self._known_folders: dict[str, bool] = {}
         self._lock = threading.Lock()
         self._fresh: dict[tuple[int, int], Arrival] = {}
@@ -357,7 +357,7 @@ class Arrivals:
             fresh, self._fresh = self._fresh, {}
         for inode, arrival in fresh.items():
             if inode in self._kept:
-                arrival.let_go()
+                arrival.release()
             else:
                 self._kept[inode] = arrival
 
@@ -390,7 +390,7 @@ class Arrivals:
         if arrival.identify() == inode:
             self._kept[inode] = arrival
         else:
-            arrival.let_go()
+            arrival.release()
 
     def _take_reserve(self) -> None:
         """Keep some descriptors for the time when there are no others."""
@@ -436,14 +436,14 @@ class Arrivals:
         return sum(each is not None and each.descriptor is None for each in found)
 
     def release(self, file: File) -> None:
-        """Let go of a file that needs no arrival any more."""
+        """Release a file that needs no arrival any more."""
         inode = file.device, file.inode
         self._unreadable.discard(inode)
         with self._lock:
             found = self._fresh.pop(inode, None), self._kept.pop(inode, None)
         for arrival in found:
             if arrival is not None:
-                arrival.let_go()
+                arrival.release()
 
     def take_lost(
         self, is_known: Callable[[str, int, tuple[int, int]], bool]
@@ -471,13 +471,13 @@ class Arrivals:
         ]
 
     def release_empty(self) -> None:
-        """Let go of the links of files that were deleted before anything was in them."""
+        """Release the links of files that were deleted before anything was in them."""
         for inode, arrival in list(self._kept.items()):
             with suppress(OSError):
                 status = arrival.stat()
                 if arrival.descriptor is None and not status.st_size and status.st_nlink == 1:
                     del self._kept[inode]
-                    arrival.let_go()
+                    arrival.release()
 
     def close(self) -> None:
         """Keep nothing more; links stay for the next run."""
@@ -513,7 +513,7 @@ class Arrivals:
             arrival = Arrival(link.path, sources[0], folder, name)
             inode = arrival.identify()
             if inode == _NO_FILE or inode in self._kept:
-                arrival.let_go()
+                arrival.release()
             else:
                 self._kept[inode] = arrival
 

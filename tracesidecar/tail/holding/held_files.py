@@ -1,4 +1,4 @@
-"""What keeps each file readable when its name is removed, and when that may be let go."""
+"""What keeps each file readable when its name is removed, and when that may be released."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class HeldFiles:
     def settle(self, file: File) -> None:
         """Remove the link of a file that every sink has so far, unless something else needs it."""
         if not self.is_retained(file) and not self._is_precaution(file):
-            self._let_go(file)
+            self._release(file)
 
     def release(self, file: File, *, is_copied: bool = False) -> None:
         """Close a file and remove its link: nothing more will be read of this inode.
@@ -119,7 +119,7 @@ class HeldFiles:
         return linked is not None and linked.st_nlink == 1
 
     def drop(self, file: File) -> None:
-        """Let go of what keeps a file since it arrived."""
+        """Release what keeps a file since it arrived."""
         self._arrivals.release(file)
 
     def close_file(self, file: File) -> None:
@@ -200,7 +200,7 @@ class HeldFiles:
     # ---- from time to time
 
     def maintain(self, now: float) -> None:
-        """Try again what failed, and once a minute let go of what is no longer needed."""
+        """Try again what failed, and once a minute release what is no longer needed."""
         for file in list(self._failed.values()):
             self.pin(file)
             if file.id in self._failed:
@@ -227,7 +227,7 @@ class HeldFiles:
         delivered.sort(key=lambda file: -file.modified_ns)
         for file in delivered:
             if file.size > room and not self.is_retained(file):
-                self._let_go(file)
+                self._release(file)
                 continue
             room -= file.size
             if not self.has_link(file) and file.can_link is not False:
@@ -242,7 +242,7 @@ class HeldFiles:
             if file.state is SegmentState.LIVE and self._is_only_name(file):
                 file.lose_name(is_readable=True)  # no scan has looked since
             if file.state is SegmentState.LIVE:
-                self._let_go(file)
+                self._release(file)
             elif not self.has_grown(file):
                 self._hard_links.remove(file.id)
                 self._changed.add(file.id)
@@ -264,7 +264,7 @@ class HeldFiles:
             and time.time() - file.modified_ns / 1e9 < RECENT_SECONDS
         )
 
-    def _let_go(self, file: File) -> None:
+    def _release(self, file: File) -> None:
         """Remove the link of a live file, unless the file has lost its name in this moment."""
         self._arrivals.release(file)
         linked = self._hard_links.status(file.id)

@@ -97,7 +97,7 @@ class LinkFolder:
     @property
     def exists(self) -> bool:
         """Return whether the folder is there and ours."""
-        with suppress(OSError), self._opened():
+        with suppress(OSError), self._open_folder():
             return True
         return False
 
@@ -105,18 +105,18 @@ class LinkFolder:
         """Make the folder if it is missing, and return whether it was."""
         if self.exists:
             return False
-        with self._opened(makes_missing=True):
+        with self._open_folder(makes_missing=True):
             return True
 
     def list_names(self) -> list[str]:
         """Return the names in the folder."""
-        with self._opened() as folder:
+        with self._open_folder() as folder:
             os.stat(".", dir_fd=folder)  # whether the names lead to anything
             return _list_names(folder)
 
     def stat(self, name: str) -> os.stat_result:
         """Return the stat of a link."""
-        with self._opened() as folder:
+        with self._open_folder() as folder:
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def open(self, name: str) -> int:
@@ -139,17 +139,17 @@ class LinkFolder:
 
     def link_unopened(self, directory: int, source: str, name: str) -> None:
         """Give what has a name in an open directory a link here, whatever it is."""
-        with self._opened() as folder:
+        with self._open_folder() as folder:
             os.link(source, name, src_dir_fd=directory, dst_dir_fd=folder, follow_symlinks=False)
 
     def remove(self, name: str) -> None:
         """Remove a link."""
-        with self._opened() as folder:
+        with self._open_folder() as folder:
             os.unlink(name, dir_fd=folder)
 
     def move(self, name: str, other: LinkFolder, new: str) -> None:
         """Move a link to another folder, or to another name here, unless that is taken."""
-        with self._opened() as source, other._opened() as target:
+        with self._open_folder() as source, other._open_folder() as target:
             with suppress(FileNotFoundError):
                 os.stat(new, dir_fd=target, follow_symlinks=False)
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -165,7 +165,7 @@ class LinkFolder:
         source = open_own_directory(given)
         try:
             owner = os.fstat(source).st_uid
-            with self._opened() as target:
+            with self._open_folder() as target:
                 taken = {_number(name) for name in _list_names(target)}
                 for name in _list_names(source):
                     number = _number(name)
@@ -178,7 +178,7 @@ class LinkFolder:
 
     def sync(self) -> None:
         """Make durable what was made, moved or removed here."""
-        with self._opened() as folder:
+        with self._open_folder() as folder:
             listed = _open_listed(folder)
             try:
                 os.fsync(listed)
@@ -189,7 +189,7 @@ class LinkFolder:
                 os.close(listed)
 
     @contextmanager
-    def _opened(self, *, makes_missing: bool = False) -> Iterator[int]:
+    def _open_folder(self, *, makes_missing: bool = False) -> Iterator[int]:
         descriptor = self._open(makes_missing=makes_missing)
         try:
             yield descriptor

@@ -11,7 +11,7 @@ from functools import partial
 
 from tracesidecar.directories import Handle
 from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
-from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.owners import Owners
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import File, FileTable
@@ -83,7 +83,7 @@ class OpenFiles:
         *,
         tree: Tree,
         owners: Owners,
-        own: OwnPlaces,
+        own: OwnPaths,
     ) -> None:
         self._own = own
         self._tree = tree

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from tracesidecar.model import Checkpoint
+from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.location import FileLocation
-from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import is_rotated_name
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
@@ -33,7 +33,7 @@ class Changes:
         tree: Tree,
         files: FileTable,
         discovery: Discovery,
-        places: Places,
+        directory_mounts: DirectoryMounts,
         open_files: OpenFiles,
         verification: Verification,
         lifecycle: Lifecycle,
@@ -43,7 +43,7 @@ class Changes:
         self._tree = tree
         self._files = files
         self._discovery = discovery
-        self._places = places
+        self._directory_mounts = directory_mounts
         self._open_files = open_files
         self._verification = verification
         self._lifecycle = lifecycle
@@ -71,7 +71,7 @@ class Changes:
             file.size,
             file.device,
         ):
-            if self._places.has_changed(file):
+            if self._directory_mounts.has_changed(file):
                 self._lifecycle.relocate(file, status.st_dev)
             return None
         written_ns = status.st_ctime_ns if _is_written(file, status) else None
@@ -81,8 +81,8 @@ class Changes:
     def compare_namesakes(self, new: Iterable[File]) -> bool:
         """Compare the known files whose names new ones have; return whether one has lost its name.
 
-        A file that is written anew under another name and renamed over the old one goes on where
-        that ended. The notice names the new file only, and the old one may have been quiet.
+        A file that is rewritten under another name and renamed over the old one goes on where
+        that ended. The event names the new file only, and the old one may have been quiet.
         """
         names: defaultdict[Directory, set[str]] = defaultdict(set)
         for file in new:
@@ -190,7 +190,7 @@ class Changes:
             return None
 
     def _look_closer(self, file: File, status: os.stat_result) -> None:
-        is_elsewhere = status.st_dev != file.device or self._places.has_changed(file)
+        is_elsewhere = status.st_dev != file.device or self._directory_mounts.has_changed(file)
         if file.state is SegmentState.NEW:
             if is_elsewhere:
                 self._replace(file, status)
@@ -282,7 +282,7 @@ class Changes:
                 self._new_files.reconsider(file)
             elif file.prefix_length or not file.length:
                 self._lifecycle.forget(file)
-            elif self._places.proves_deletion(file):
+            elif self._directory_mounts.proves_deletion(file):
                 self._lifecycle.give_up(file, "unreadable")
             return
         if file.state is not SegmentState.LIVE:

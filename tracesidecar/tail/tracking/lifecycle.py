@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
+from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.location import FileLocation
-from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Prefix
@@ -38,7 +38,7 @@ class Lifecycle:
         self,
         *,
         files: FileTable,
-        places: Places,
+        directory_mounts: DirectoryMounts,
         held_files: HeldFiles,
         schedule: PollSchedule,
         continuations: Continuations,
@@ -48,7 +48,7 @@ class Lifecycle:
     ) -> None:
         """`at` is called at named points before something irreversible is saved."""
         self._files = files
-        self._places = places
+        self._directory_mounts = directory_mounts
         self._held_files = held_files
         self._schedule = schedule
         self._continuations = continuations
@@ -74,7 +74,7 @@ class Lifecycle:
             status.st_ino,
             generation,
         )
-        self._places.note(file)
+        self._directory_mounts.note(file)
         self._files.add(file)
         return file
 
@@ -88,7 +88,7 @@ class Lifecycle:
         self.give_up(file, reason)
 
     def keep(self, file: File) -> None:
-        """Let go of what kept a known file since it arrived, once something else does."""
+        """Release what kept a known file since it arrived, once something else does."""
         if not file.is_acknowledged:
             self._held_files.pin(file)
         self._held_files.drop(file)
@@ -136,7 +136,7 @@ class Lifecycle:
             self._files.detach(orphan)
         orphan.continue_as(file, status)
         self._held_files.hand_over(file, orphan)  # its name may be another file's by now
-        self._places.note(orphan)
+        self._directory_mounts.note(orphan)
         self._files.attach(orphan)
         self._log.save(orphan)
         self._begin_reading(orphan)
@@ -147,7 +147,7 @@ class Lifecycle:
             self._scan.changed[file.id] = None
         self.look_up_path(file)
         file.observe(status)
-        self._places.note(file)
+        self._directory_mounts.note(file)
         self._log.save_lazily(file)
         if time.time_ns() - status.st_ctime_ns < _FRESH_NS:
             file.require_verification()
@@ -171,12 +171,12 @@ class Lifecycle:
 
     def relocate(self, file: File, device: int) -> None:
         """Go on with a file that was found with its content, on whatever device it is now."""
-        self._places.learn(file)
+        self._directory_mounts.learn(file)
         self._held_files.close_file(file)
         if file.state is SegmentState.AWAY:
             self._files.readmit(file)
         file.renumber(device)
-        self._places.note(file)
+        self._directory_mounts.note(file)
         self.look_up_path(file)
         self._log.save(file)
 
@@ -196,7 +196,7 @@ class Lifecycle:
         They are found in this scan, or else were deleted.
         """
         for file in self._files.suspended:
-            if self._places.proves_deletion(file):
+            if self._directory_mounts.proves_deletion(file):
                 self._files.readmit(file)
                 file.lose_name(is_readable=False)
                 self._continuations.orphan(file)
@@ -361,11 +361,15 @@ class Lifecycle:
                 continue
             if is_deleted and self._held_files.has_grown(file):
                 continue  # somebody still writes to it
-            if file.state is SegmentState.MISSING and not self._places.proves_deletion(file):
-                if file.id in self._unseen_ends and self._places.has_ground(file):
+            if file.state is SegmentState.MISSING and not self._directory_mounts.proves_deletion(
+                file
+            ):
+                if file.id in self._unseen_ends and self._directory_mounts.has_ground(file):
                     self._report_loss(file, "gone")  # its root is empty: it may be filled again
                 self.suspend(file)
-            elif is_deleted and file.is_acknowledged and not self._places.has_ground(file):
+            elif (
+                is_deleted and file.is_acknowledged and not self._directory_mounts.has_ground(file)
+            ):
                 self._held_files.release(file)  # its bytes are delivered; it may still be restored
                 self.suspend(file)
             elif file.id in self._unseen_ends and file.is_acknowledged and searched:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint
 from tracesidecar.progress import Progress
-from tracesidecar.tail.discovery.own_places import OwnPlaces
-from tracesidecar.tail.discovery.places import Places
+from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
+from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Tree
@@ -83,8 +83,8 @@ def _list(sources: Sequence[SourceOptions], tree: Tree, hidden: Iterable[str]) -
         globs,
         RotatedNames(globs, tree),
         files,
-        Places(globs, tree),
-        own=OwnPlaces((), folders=hidden),
+        DirectoryMounts(globs, tree),
+        own=OwnPaths((), folders=hidden),
         progress=Progress(),
     )
     for location in discovery.walk(full=True).unknown:

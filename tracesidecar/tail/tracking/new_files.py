@@ -181,7 +181,7 @@ class NewFiles:
         self.reconsider(self._lifecycle.create(location, status, location.source or 0))
 
     def register_moved(self, old: FileLocation, new: FileLocation) -> None:
-        """Make a file known that a change notice saw leave a followed name before it was read."""
+        """Make a file known that a change event saw leave a followed name before it was read."""
         try:
             status = self._tree.stat(new.path)
         except OSError:
@@ -220,7 +220,7 @@ class NewFiles:
         """Make the next generation known of a file that has changed after a place.
 
         If the former segment goes on in no other file, the file was shortened or rewritten, and the
-        generation begins at that place. Else it was copied and begun anew: the two only begin
+        generation begins at that place. Else it was copied and started over: the two only begin
         alike, and all of the generation is new.
         """
         file = self._lifecycle.create(
@@ -434,7 +434,7 @@ class NewFiles:
     def _is_in_another_version(self, file: File) -> bool:
         """Return whether another file that had a replaced file's name begins with all of it.
 
-        An agent may write its whole session anew each time, and rename it over the last one. The
+        An agent may write its whole session again each time, and rename it over the last one. The
         newest version goes on where the segment ended; what it contains is not read by itself.
         """
         versions = [

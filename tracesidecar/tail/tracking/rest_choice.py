@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 
-from tracesidecar.tail.discovery.places import Places
+from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import Directory, File
@@ -22,7 +22,7 @@ def find_rest(
     `folders` are those of the segments that may rest, and `linked` the segments with a hard link.
     """
     tree, globs = Tree(sources), SourceGlobs(sources)
-    return choose_rest(folders, linked, tree, globs, Places(globs, tree))
+    return choose_rest(folders, linked, tree, globs, DirectoryMounts(globs, tree))
 
 
 def choose_rest(
@@ -30,14 +30,14 @@ def choose_rest(
     linked: frozenset[int],
     tree: Tree,
     globs: SourceGlobs,
-    places: Places,
+    directory_mounts: DirectoryMounts,
 ) -> Rest:
     """Look into each folder once: what is gone from it may rest, if nothing can go on with it."""
     chosen: list[int] = []
     present: list[str] = []
     listed: dict[str, bool] = {}
     for folder in folders:
-        if not _is_in_place(folder, tree, globs, places):
+        if not _is_in_place(folder, tree, globs, directory_mounts):
             continue
         if folder.path not in listed:
             found = _list(folder.path, tree, globs)
@@ -48,10 +48,16 @@ def choose_rest(
     return Rest(chosen, present, time.time_ns() - IN_USE_NS, linked)
 
 
-def _is_in_place(folder: Folder, tree: Tree, globs: SourceGlobs, places: Places) -> bool:
+def _is_in_place(
+    folder: Folder, tree: Tree, globs: SourceGlobs, directory_mounts: DirectoryMounts
+) -> bool:
     """Return whether a file that is not in a folder is gone, and not its file system."""
     root = globs.root_of(folder.path)
-    return root is not None and places.has_ground(_stand_in(folder)) and not _is_empty(root, tree)
+    return (
+        root is not None
+        and directory_mounts.has_ground(_stand_in(folder))
+        and not _is_empty(root, tree)
+    )
 
 
 def _list(folder: str, tree: Tree, globs: SourceGlobs) -> list[str] | None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from tracesidecar.model import BEGINNING
-from tracesidecar.tail.discovery.places import Places
+from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Tree
@@ -46,7 +46,7 @@ class RestingSegments:
         log: SegmentLog,
         sources: Sequence[SourceOptions],
         globs: SourceGlobs,
-        places: Places,
+        directory_mounts: DirectoryMounts,
         files: FileTable,
         schedule: PollSchedule,
         continuations: Continuations,
@@ -62,7 +62,7 @@ class RestingSegments:
         self._sources = {source.name: number for number, source in enumerate(sources)}
         self._grace = max((source.copy_grace for source in sources), default=0.0)
         self._globs = globs
-        self._places = places
+        self._directory_mounts = directory_mounts
         self._files = files
         self._schedule = schedule
         self._continuations = continuations
@@ -82,7 +82,7 @@ class RestingSegments:
     def choose(self) -> Rest:
         """Return which segments can be left in the journal, as far as their folders show."""
         folders = self._store.resting.list_folders()
-        return choose_rest(folders, self._linked, self._tree, self._globs, self._places)
+        return choose_rest(folders, self._linked, self._tree, self._globs, self._directory_mounts)
 
     def begin(self) -> None:
         """Be ready to be met: every segment was loaded, or rests."""
@@ -131,7 +131,7 @@ class RestingSegments:
         left = []
         for record in self._store.recall(segments):
             folder = Directory(os.path.dirname(record.path), 0, 0, {}, linked=False)
-            is_over = self._places.proves_deletion(self._revive(record, folder))
+            is_over = self._directory_mounts.proves_deletion(self._revive(record, folder))
             if is_over and not os.path.lexists(record.path):
                 self._lifecycle.forget_resting(record.id)
             else:

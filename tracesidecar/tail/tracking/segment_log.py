@@ -13,7 +13,7 @@ from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.segments import (
-    Place,
+    MountIdentity,
     Rest,
     SegmentRecord,
     SegmentState,
@@ -58,7 +58,7 @@ class SegmentLog:
         names = [source.name for source in sources]
         records = self._store.load(rest)
         frontier = self._store.load_frontier([record.id for record in records])
-        places: dict[Place, Place] = {}
+        mounts: dict[MountIdentity, MountIdentity] = {}
         unloaded: dict[int, SegmentRecord] = {}
         for record in records:
             if record.source in names:
@@ -66,7 +66,7 @@ class SegmentLog:
                 source = names.index(record.source)
                 file = revive_file(record, source, parent, frontier.get(record.id))
                 if file.place is not None:  # very many are equal
-                    file.note_place(places.setdefault(file.place, file.place))
+                    file.note_place(mounts.setdefault(file.place, file.place))
                 self._files.add(file)
             else:
                 unloaded[record.id] = record

@@ -33,7 +33,7 @@ class Verification:
         self._landmarks = landmarks
 
     def verify(self, file: File, broken: LossReason | None = None) -> Verdict | None:
-        """Open a file afresh and compare it; None if it cannot be opened.
+        """Reopen a file and compare it; None if it cannot be opened.
 
         `broken` is the reason that a reader has found already.
         """

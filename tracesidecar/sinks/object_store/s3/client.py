@@ -170,10 +170,10 @@ class S3Client:
         """
         if returned is not None and expected and returned != expected:
             raise StoreError("BadDigest", 200)
-        if returned is None and self._stored_size(key) not in {None, len(content)}:
+        if returned is None and self._find_size(key) not in {None, len(content)}:
             raise StoreError("BadDigest", 200)
 
-    def _stored_size(self, key: str) -> int | None:
+    def _find_size(self, key: str) -> int | None:
         """Return the object's size; -1 when it is missing, None when we may not read it."""
         try:
             found = self._bucket.head(key)

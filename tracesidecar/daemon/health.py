@@ -34,7 +34,7 @@ from tracesidecar.tail import (
     SegmentState,
     SkipReason,
     SourceSummary,
-    UnreadablePlace,
+    UnreadablePath,
     is_protected,
 )
 
@@ -108,7 +108,7 @@ class _Stock:
     scanned_at: float
     files: Mapping[tuple[str, SegmentState], int]
     cached_bytes: int
-    unreadable: Sequence[UnreadablePlace]
+    unreadable: Sequence[UnreadablePath]
     skipped: Mapping[tuple[str, SkipReason], int]
 
 
@@ -375,9 +375,9 @@ def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Ba
         yield Backlog(source, is_protected=False, remainders={s.name: remainder for s in takers})
 
 
-def _describe_unreadable(places: Sequence[UnreadablePlace]) -> Iterator[str]:
+def _describe_unreadable(places: Sequence[UnreadablePath]) -> Iterator[str]:
     """Name the sources of which a directory cannot be listed, with the first by path of each."""
-    first: dict[str, UnreadablePlace] = {}
+    first: dict[str, UnreadablePath] = {}
     for place in sorted(places, key=lambda place: place.path):
         if place.is_directory:
             first.setdefault(place.source, place)

@@ -1,4 +1,4 @@
-"""Clean what is dear beside the worker thread, so that no other file waits for it.
+"""Clean slow chunks beside the worker thread, so that no other file waits for it.
 
 A line of 64 MiB that was made to look like secrets from end to end takes minutes to clean, and so
 does a MiB of short lines of that kind. They are judged exactly as in the worker thread: only where
@@ -28,8 +28,8 @@ class _Job:
     result: list[CleanChunk | Exception] = field(default_factory=list)
 
 
-class DearChunks:
-    """Cleans one dear chunk at a time, in a thread of its own. For the worker thread.
+class SlowChunks:
+    """Cleans one slow chunk at a time, in a thread of its own. For the worker thread.
 
     What cleans is made for each chunk, and in that thread: its scratch space is for one thread
     only, and it is seldom needed.
@@ -48,7 +48,7 @@ class DearChunks:
         self._queued: set[tuple[int, int]] = set()
 
     def is_waiting(self, segment: int, offset: int) -> bool:
-        """Return whether a dear chunk that begins there is not clean yet: do not read it now."""
+        """Return whether a slow chunk that begins there is not clean yet: do not read it now."""
         job = self._job
         if job is not None and not job.result:
             return (segment, offset) in self._queued or _place(job.chunk) == (segment, offset)
@@ -62,7 +62,7 @@ class DearChunks:
         self._queued.discard(_place(chunk))
         self._job = job = _Job(chunk, flush)
         # a daemon thread: when the process ends, nobody wants this chunk any more
-        threading.Thread(target=self._clean, args=(job,), name="dear chunk", daemon=True).start()
+        threading.Thread(target=self._clean, args=(job,), name="slow chunk", daemon=True).start()
 
     def take(self, segment: int, offset: int) -> tuple[Chunk, CleanChunk] | None:
         """Return the chunk that begins there, also clean; None if it was not cleaned here.

@@ -1,4 +1,4 @@
-"""Where the kernel has no room for change notices, files are polled, and the log says so."""
+"""Where the kernel has no room for change events, files are polled, and the log says so."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import Sidecar, append, numbered
-from tests.servers.processes import eventually
+from tests.daemon.sidecar import Sidecar, append, number_lines
+from tests.servers.processes import wait_until
 from tests.tail.follower import Follower
 from tracesidecar.tail.discovery import watcher as watcher_module
 from tracesidecar.tail.discovery.inotify import NoticingObserver
@@ -39,7 +39,7 @@ def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
     made.kill()
 
 
-def _warned(sidecar: Sidecar) -> list[str]:
+def _list_warnings(sidecar: Sidecar) -> list[str]:
     return [
         str(event["problem"])
         for event in sidecar.events()
@@ -49,12 +49,12 @@ def _warned(sidecar: Sidecar) -> list[str]:
 
 def test_without_an_inotify_instance_the_daemon_polls(sidecar: Sidecar) -> None:
     sidecar.prefix = _limit("max_inotify_instances", 0)
-    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
     sidecar.start()
     sidecar.arrives(3)
-    append(sidecar.traces / "a.jsonl", numbered(3, 3))
+    append(sidecar.traces / "a.jsonl", number_lines(3, 3))
     sidecar.arrives(6)
-    assert ["max_user_instances" in warning for warning in _warned(sidecar)] == [True]
+    assert ["max_user_instances" in warning for warning in _list_warnings(sidecar)] == [True]
     assert sidecar.stop() == 0
 
 
@@ -64,16 +64,16 @@ def test_directories_beyond_the_last_inotify_watch_are_polled_at_once(sidecar: S
     below = [sidecar.traces / f"d{number}" for number in range(6)]
     for folder in below:
         folder.mkdir()
-        append(folder / "a.jsonl", numbered(0, 1, folder=folder.name))
+        append(folder / "a.jsonl", number_lines(0, 1, folder=folder.name))
     sidecar.start()
     sidecar.arrives(6)
-    eventually(lambda: _warned(sidecar))
+    wait_until(lambda: _list_warnings(sidecar))
     began = time.monotonic()
     for folder in below:
-        append(folder / "a.jsonl", numbered(1, 1, folder=folder.name))
+        append(folder / "a.jsonl", number_lines(1, 1, folder=folder.name))
     sidecar.arrives(12)
     assert time.monotonic() - began < 20, "a share of the quiet files at a time would take 30 s"
-    assert ["max_user_watches" in warning for warning in _warned(sidecar)] == [True]
+    assert ["max_user_watches" in warning for warning in _list_warnings(sidecar)] == [True]
     assert sidecar.stop() == 0
 
 
@@ -84,16 +84,16 @@ def test_a_directory_added_after_the_last_inotify_watch_is_polled_at_once(
     sidecar.prefix = _limit("max_inotify_watches", 2)
     sidecar.start()
     sidecar.wait_for_event("service.ready")
-    assert not _warned(sidecar)
+    assert not _list_warnings(sidecar)
     began = time.monotonic()
     for number in range(6):
         folder = sidecar.traces / f"d{number}"
         folder.mkdir()
-        append(folder / "a.jsonl", numbered(0, 1, folder=folder.name))
+        append(folder / "a.jsonl", number_lines(0, 1, folder=folder.name))
     sidecar.arrives(6)
-    eventually(lambda: _warned(sidecar))
+    wait_until(lambda: _list_warnings(sidecar))
     for number in range(6):
-        append(sidecar.traces / f"d{number}" / "a.jsonl", numbered(1, 1, folder=number))
+        append(sidecar.traces / f"d{number}" / "a.jsonl", number_lines(1, 1, folder=number))
     sidecar.arrives(12)
     assert time.monotonic() - began < 20
     assert sidecar.stop() == 0
@@ -127,7 +127,7 @@ def test_a_thread_of_the_watcher_that_dies_is_noticed_and_replaced(tmp_path: Pat
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux")
 def test_after_a_queue_overflow_everything_is_looked_at(tmp_path: Path) -> None:
-    """Notices are dropped while the thread that reads them does not run."""
+    """Events are dropped while the thread that reads them does not run."""
     follower = Follower(tmp_path)
     follower.stop()
     follower.watcher = Watcher([str(follower.traces)])
@@ -142,5 +142,5 @@ def test_after_a_queue_overflow_everything_is_looked_at(tmp_path: Path) -> None:
         for number in range(limit + 100):
             path.touch()
             os.rename(path, follower.traces / f"{number % 2}.tmp")
-    eventually(lambda: follower.watcher is not None and follower.watcher._has_missed)
+    wait_until(lambda: follower.watcher is not None and follower.watcher._has_missed)
     follower.watcher.close()

@@ -16,7 +16,7 @@ from tracesidecar.tail.discovery.mounts import Mounts
 _Inode = tuple[int, int]
 
 
-class OwnPlaces:
+class OwnPaths:
     """Recognises directories and files of ours by device and inode, whatever their paths.
 
     What is below such a directory is recognised by where it is in its file system. For any thread,

@@ -13,7 +13,7 @@ from tracesidecar.tail.discovery.mounts import Mounts
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import File
-from tracesidecar.tail.segments import Place
+from tracesidecar.tail.segments import MountIdentity
 
 EMPTY_ROOT_SECONDS = 24 * 3600.0
 """How long a root that is empty, on the device that it always was on, proves nothing.
@@ -30,12 +30,12 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 class _Ground:
     """The nearest directory that is there, at or above the one that a file was in."""
 
-    place: Place
+    place: MountIdentity
     root: str | None
 
 
-class Places:
-    """Reads the places of directories, and judges absences by them. For the tailer's thread."""
+class DirectoryMounts:
+    """Reads which mounts hold directories, and judges absences by them. For the tailer's thread."""
 
     def __init__(self, globs: SourceGlobs, tree: Tree) -> None:
         self._globs = globs
@@ -45,7 +45,7 @@ class Places:
         self._grounds: dict[str, _Ground | None] = {}
         self._empty: dict[str, bool] = {}
         self._empty_since: dict[str, float] = {}
-        self._same: set[tuple[Place, Place]] = set()
+        self._same: set[tuple[MountIdentity, MountIdentity]] = set()
 
     def begin_scan(self, now: float) -> None:
         """Note the time of a scan; what was read in the last one is read again."""
@@ -54,18 +54,18 @@ class Places:
         self._grounds = {}
         self._empty = {}
 
-    def read(self, path: str) -> Place | None:
-        """Return the place of a directory, None if it cannot be looked at."""
+    def read(self, path: str) -> MountIdentity | None:
+        """Return which mount holds a directory, None if it cannot be looked at."""
         try:
             with self._tree.directory(path) as descriptor:
                 return self.read_open(descriptor)
         except OSError:
             return None
 
-    def read_open(self, descriptor: int) -> Place | None:
-        """Return the place of an open directory, None if it cannot be looked at."""
+    def read_open(self, descriptor: int) -> MountIdentity | None:
+        """Return which mount holds an open directory, None if it cannot be looked at."""
         try:
-            return Place(
+            return MountIdentity(
                 os.fstat(descriptor).st_dev,
                 os.fstatvfs(descriptor).f_fsid & _FILESYSTEM_MASK,
                 self._find_base(descriptor),
@@ -144,7 +144,7 @@ class Places:
         place = self.read(path)
         return None if place is None else _Ground(place, root)
 
-    def _is_same(self, file: File, place: Place | None) -> bool:
+    def _is_same(self, file: File, place: MountIdentity | None) -> bool:
         if place is None:
             return False
         if file.place is None:
@@ -166,7 +166,7 @@ class Places:
         return self._empty[root]
 
     def _find_base(self, descriptor: int) -> str:
-        """Return the base of an open directory's place; elsewhere than on Linux there is none."""
+        """Return the base of an open directory's mount; elsewhere than on Linux there is none."""
         spot = self._mounts.locate(descriptor)
         if spot is None:
             return ""

@@ -247,7 +247,7 @@ class Recoverer:
         last_line = ""
         rejected: list[QuarantinedLine] = []
         try:
-            with _opened(file, self._tree.open_file(file.path)) as content:
+            with _open_content(file, self._tree.open_file(file.path)) as content:
                 for chunk in reading.chunks(content, source):
                     clean = self._clean(chunk, source)
                     state = self._interpret(clean, state, segment.source_generation)
@@ -501,7 +501,7 @@ def _stem(path: str) -> str:
     return os.path.basename(path).partition(".")[0]
 
 
-def _opened(file: FoundFile, descriptor: int) -> BinaryIO:
+def _open_content(file: FoundFile, descriptor: int) -> BinaryIO:
     content = os.fdopen(descriptor, "rb")
     if file.compression == "gzip":
         return cast("BinaryIO", gzip.open(content))

@@ -1,4 +1,4 @@
-"""A long line, or many dear ones, are cleaned beside the worker thread, and other files go on."""
+"""A long line, or many slow ones, are cleaned beside the worker thread, and other files go on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import append, numbered
+from tests.daemon.sidecar import append, number_lines
 from tests.warm import warm
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.wiring import Wiring
@@ -17,7 +17,7 @@ from tracesidecar.encode.jsonl import decode_lines
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.batch_filler import Step
-from tracesidecar.pipeline.dear_chunks import LONG_LINE_BYTES
+from tracesidecar.pipeline.slow_chunks import LONG_LINE_BYTES
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.sinks.directory import sink as directory
 from tracesidecar.tail import SourceOptions
@@ -32,22 +32,22 @@ def long_line() -> bytes:
     return line
 
 
-def dear_lines() -> bytes:
+def slow_lines() -> bytes:
     """Short lines that look like secrets from end to end: together they take long."""
     part = " ".join(f"{word}: Zq8#{word}-9Kv" for word in ("password", "secret", "token"))
     lines = [json.dumps({"n": n, "t": [f"{part} {n} {k}" for k in range(12)]}) for n in range(900)]
     return json.dumps({"key": KEY_ID}).encode() + b"\n" + "\n".join(lines).encode() + b"\n"
 
 
-@pytest.mark.parametrize("make", [long_line, dear_lines])
-def test_other_files_go_on_while_what_is_dear_is_cleaned(
+@pytest.mark.parametrize("make", [long_line, slow_lines])
+def test_other_files_go_on_while_what_is_slow_is_cleaned(
     tmp_path: Path, make: Callable[[], bytes]
 ) -> None:
     traces, state = tmp_path / "traces", tmp_path / "state"
     traces.mkdir()
     warm(state)
     (traces / "a.jsonl").write_bytes(make() + b'{"after":1}\n')
-    append(traces / "b.jsonl", numbered(0, 5))
+    append(traces / "b.jsonl", number_lines(0, 5))
     sink = directory.Options(name="lake", type="directory", path=str(tmp_path / "lake"))
     source = SourceOptions(name="agent", include=(f"{traces}/*.jsonl",))
     configuration = Configuration(state_directory=str(state), source=(source,), sink=(sink,))
