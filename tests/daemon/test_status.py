@@ -176,7 +176,7 @@ def test_the_page_the_metrics_and_the_command_agree_in_every_shared_figure(
 
 
 def test_bytes_of_deleted_files_and_of_links_set_aside_are_one_figure(sidecar: Sidecar) -> None:
-    """Also where a backup has linked the deleted file, and before the daemon sees a new link."""
+    """Also where a backup has linked the deleted file, and after the daemon was killed."""
     unknown = sidecar.state / "held" / "unknown"
     unknown.mkdir(parents=True, mode=0o700)
     unknown.parent.chmod(0o700)
@@ -187,11 +187,11 @@ def test_bytes_of_deleted_files_and_of_links_set_aside_are_one_figure(sidecar: S
     wait_until(lambda: page(sidecar)["held_bytes"] == kept + 300)
     (link,) = (sidecar.state / "held").glob("segment-*a.jsonl")
     os.link(link, sidecar.folder / "backup")
-    (unknown / "segment-998:nobody:+nowhere+y.jsonl").write_bytes(b"{}\n")
     _, reported = assert_one_answer(sidecar)
     held = reported["held"]
     assert (held["bytes"], held["set_aside_bytes"]) == (kept, 300)
     sidecar.kill()
+    (unknown / "segment-998:nobody:+nowhere+y.jsonl").write_bytes(b"{}\n")
     held = status(sidecar)["held"]
     assert (held["bytes"], held["set_aside_bytes"]) == (kept, 303)
 
