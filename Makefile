@@ -1,4 +1,5 @@
-# Needs make and Python >= 3.11 with pip, nothing else. `make PYTHON=python3.12 run` names the interpreter.
+# Needs make and Python >= 3.11 with pip, nothing else. `make PYTHON=python3.12 run` names the
+# interpreter.
 
 PYTHON ?=
 VENV := .venv
@@ -7,7 +8,8 @@ RUNTIME := $(VENV)/.runtime-installed
 BUILDING := $(VENV)/.building-installed
 TESTING := $(VENV)/.testing-installed
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
-# Exactly what is locked, and nothing that has to be built: a build would fetch its own tools without hashes.
+# Exactly what is locked, and nothing that has to be built: a build would fetch its own tools
+# without hashes.
 LOCKED := $(INSTALL) --require-hashes --only-binary :all:
 # uv resolves for all platforms at once; pip only for its own.
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
@@ -60,8 +62,9 @@ figures: $(TESTING)
 servers: $(TESTING)
 	$(PY) tests/servers/provision.py
 
-# Resolved for every platform and Python at once. What is locked stays as long as pyproject.toml allows it;
-# `make lock ARGS=--upgrade` takes the newest of everything. No host of an index gets into the files.
+# Resolved for every platform and Python at once. What is locked stays as long as pyproject.toml
+# allows it; `make lock ARGS=--upgrade` takes the newest of everything. No host of an index gets
+# into the files.
 lock: | $(PY)
 	@$(INSTALL) "uv>=0.13"
 	$(COMPILE) pyproject.toml --all-extras --group test --output-file locks/test.txt $(ARGS)
@@ -91,7 +94,8 @@ $(PY):
 	"$$found" -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	  echo "$$found cannot make a virtual environment: install its venv and pip packages (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
 
-# Any version that pyproject.toml allows, so that it works with every index, also with a mirror that builds its own wheels.
+# Any version that pyproject.toml allows, so that it works with every index, also with a mirror that
+# builds its own wheels.
 $(RUNTIME): pyproject.toml | $(PY)
 	@$(INSTALL) --editable .
 	@touch $@
