@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.hygiene.import_rules import is_in
 from tests.hygiene.source_tree import Import, SourceTree, tracesidecar
-from tests.hygiene.test_import_rules import made_up
+from tests.hygiene.test_import_rules import write_package
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -162,7 +162,7 @@ def test_every_exception_of_the_faces_is_still_needed() -> None:
 
 
 def test_a_package_inside_a_package_is_held_too(tmp_path: Path) -> None:
-    tree = made_up(
+    tree = write_package(
         tmp_path,
         {
             "tail/reading/reader.py": "",
