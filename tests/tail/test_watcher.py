@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 import pytest
@@ -367,6 +368,94 @@ def test_a_file_that_is_moved_faster_than_notices_are_read_is_no_loss(
             (watching.traces / f"a.jsonl.{age}").rename(watching.traces / f"a.jsonl.{age + 1}")
         (watching.traces / "a.jsonl").rename(watching.traces / "a.jsonl.1")
     follow_until(watching, lambda: len(watching.lines) == 20, "all lines arrive")
+    watching.turns()
+    assert watching.count_lines() == Counter(writer.written)
+    assert watching.losses == []
+
+
+def _publish(folder: pathlib.Path, way: str, number: int, lines: bytes) -> None:
+    """Let a file take a name that the one before has had only for a moment."""
+    path = folder / f"{number}.jsonl"
+    if way == "replaced":
+        path.write_bytes(lines)
+        (folder / "new").write_bytes(b'{"next": %d}\n' % number)
+        (folder / "new").rename(path)
+    elif way == "replaced by a followed one":
+        path.write_bytes(lines)
+        (folder / "b.jsonl").write_bytes(b'{"next": %d}\n' % number)
+        (folder / "b.jsonl").rename(path)
+    else:
+        path.write_bytes(lines)
+        if way == "deleted":
+            path.unlink()
+        elif way == "moved out":
+            path.rename(folder.parent / f"out-{number}")
+        else:
+            path.rename(folder / "aside")
+            (folder / "aside").unlink()
+        path.write_bytes(b'{"next": %d}\n' % number)
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["replaced", "replaced by a followed one", "deleted", "moved out", "moved aside and deleted"],
+)
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_a_file_whose_name_another_took_at_once_arrives_or_is_a_loss(
+    watching: Follower, writer: Writer, way: str, is_paused: bool
+) -> None:
+    """When the notice of the first file is read, its name leads to the second."""
+    arrivals_of = watching.tailer._arrivals
+    for number in range(10):
+        if is_paused:
+            arrivals_of._lock.acquire()
+        _publish(watching.traces, way, number, writer.make())
+        if is_paused:
+            arrivals_of._lock.release()
+        arrives = partial(watching.lines.__contains__, b'{"next": %d}' % number)
+        follow_until(watching, arrives, "the second arrives")
+
+    def accounted_for() -> int:
+        return sum(line in watching.lines for line in writer.written) + len(watching.losses)
+
+    follow_until(watching, lambda: accounted_for() == 10, "each first file is accounted for")
+    watching.turns()
+    assert accounted_for() == 10
+    assert len({*watching.lines}) == len(watching.lines), "nothing arrives twice"
+    assert {loss.reason for loss in watching.losses} <= {"gone", "moved"}
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7])
+def test_each_of_many_files_that_have_one_name_in_turn_arrives_or_is_a_loss(
+    watching: Follower, writer: Writer, at_once: int
+) -> None:
+    path = watching.traces / "a.jsonl"
+    for _ in range(6):
+        with watching.tailer._arrivals._lock:
+            for _ in range(at_once):
+                path.write_bytes(writer.make())
+                path.unlink()
+        watching.turn()
+
+    def accounted_for() -> int:
+        return len(watching.lines) + len(watching.losses)
+
+    follow_until(watching, lambda: accounted_for() == 6 * at_once, "each is accounted for")
+    watching.turns()
+    assert accounted_for() == 6 * at_once
+    assert len({*watching.lines}) == len(watching.lines)
+
+
+def test_a_file_that_leaves_its_name_and_comes_back_at_once_is_no_loss(
+    watching: Follower, writer: Writer
+) -> None:
+    for number, between in enumerate(["aside", "b.jsonl", "aside"] * 4):
+        path = watching.traces / f"{number}.jsonl"
+        with watching.tailer._arrivals._lock:
+            writer.append(path)
+            path.rename(watching.traces / between)
+            (watching.traces / between).rename(path)
+    follow_until(watching, lambda: len(watching.lines) >= 12, "the lines arrive")
     watching.turns()
     assert watching.count_lines() == Counter(writer.written)
     assert watching.losses == []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tracesidecar.tail.discovery.poll_schedule import FULL_CYCLE_SECONDS, PollSchedule
 from tracesidecar.tail.discovery.walk import Discovery, WalkFindings
 from tracesidecar.tail.file_table import File, FileTable
-from tracesidecar.tail.holding.arrivals import Arrivals
+from tracesidecar.tail.holding.arrivals import Arrivals, MissedFile
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import SegmentState
 from tracesidecar.tail.tracking.changes import Changes
@@ -128,19 +128,32 @@ class PollCycle:
                     self._new_files.register_arrival(location, status)
             elif file.state is not SegmentState.NEW:
                 self._lifecycle.keep(file)
-        names: dict[str, frozenset[str]] = {}
+        names: dict[str, dict[str, list[File]]] = {}
 
-        def is_known(path: str, source: int, inode: tuple[int, int]) -> bool:
-            if inode[1] and self._files.find(*inode) is not None:
+        def is_known(missed: MissedFile) -> bool:
+            if missed.inode[1] and self._files.find(*missed.inode) is not None:
                 return True
-            folder, name = os.path.split(path)
+            folder, name = os.path.split(missed.path)
             if folder not in names:
-                known = self._discovery.locate(path, source).directory.files
-                names[folder] = frozenset(file.name for file in known if file.state in _MET)
-            return name in names[folder]
+                names[folder] = self._list_met(missed.path, missed.source)
+            met = names[folder].get(name, [])
+            for file in met:
+                is_recent = not file.modified_ns or file.modified_ns / 1e9 >= missed.since
+                if is_recent and (file.device, file.inode) not in missed.seen:
+                    met.remove(file)  # each can only be one of them
+                    return True
+            return False
 
         for path, source, reason in self._arrivals.take_lost(is_known):
             self._lifecycle.miss(self._discovery.locate(path, source), reason)
+
+    def _list_met(self, path: str, source: int) -> dict[str, list[File]]:
+        """Return the files that scans have met in the folder of a path, by name."""
+        met: dict[str, list[File]] = {}
+        for file in self._discovery.locate(path, source).directory.files:
+            if file.state in _MET:
+                met.setdefault(file.name, []).append(file)
+        return met
 
     def _drain_announcements(self) -> set[str]:
         if self._watcher is None:

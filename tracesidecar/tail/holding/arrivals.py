@@ -14,7 +14,7 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -51,7 +51,25 @@ _RESERVE = 6
 """How many descriptors a link needs, with the directories on the way to the file and to the link.
 """
 
+Inode = tuple[int, int]
+"""Device and inode number."""
+
 _NO_FILE = 0, 0
+
+
+@dataclass(frozen=True, slots=True)
+class MissedFile:
+    """A file that was gone before it could be kept, or that no link was possible of.
+
+    `path` and `source` are those by which it was followed, `inode` is `_NO_FILE` if nobody saw it.
+    `seen` are other files that were found under its name, after `since` (seconds since the epoch).
+    """
+
+    path: str
+    source: int
+    inode: Inode
+    seen: Collection[Inode]
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +106,7 @@ class Arrival:
             with self.folder.find(self.link) as found:
                 yield found
 
-    def identify(self) -> tuple[int, int]:
+    def identify(self) -> Inode:
         """Return device and inode number; `_NO_FILE` if it is no regular file, or gone."""
         try:
             status = self.stat()
@@ -114,7 +132,30 @@ class _Unkept:
     is_written: bool
     has_moved: bool
     since: float
-    inode: tuple[int, int] = _NO_FILE
+    inode: Inode = _NO_FILE
+    is_made_here: bool = True
+    seen: Collection[Inode] = frozenset()
+
+
+@dataclass(slots=True)
+class _Look:
+    """What was found under a name when the notice of a file that got it was read.
+
+    By then it may be the next file of that name: then the notice of that one finds it again, and
+    the first was never seen. `is_made_here`: it was made under this name, and not moved to it.
+    `seen` are all files that were found under the name lately. `now_at` is where the first is by
+    the notices, if that is another place that is watched.
+    """
+
+    path: str
+    source: int
+    inode: Inode
+    is_written: bool
+    is_made_here: bool
+    since: float
+    seen: set[Inode]
+    end: LossReason | None = None
+    now_at: str = ""
 
 
 class Arrivals:
@@ -152,12 +193,14 @@ class Arrivals:
         self._own = own or OwnPaths((), folders=own_folders)
         self._known_folders: dict[str, bool] = {}
         self._lock = threading.Lock()
-        self._fresh: dict[tuple[int, int], Arrival] = {}
+        self._fresh: dict[Inode, Arrival] = {}
         self._unkept: dict[str, _Unkept] = {}  # by where each is now
         self._lost: list[_Unkept] = []
+        self._looks: dict[str, _Look] = {}
+        self._moved: dict[str, _Look] = {}  # by where each is now
         self._leaving: tuple[int, str, int | None] = 0, "", None
-        self._kept: dict[tuple[int, int], Arrival] = {}
-        self._unreadable: set[tuple[int, int]] = set()
+        self._kept: dict[Inode, Arrival] = {}
+        self._unreadable: set[Inode] = set()
         self._is_closed = False
         self._reserve: list[int] = []
         weakref.finalize(self, _close_all, self._reserve)
@@ -179,13 +222,16 @@ class Arrivals:
         """Keep a file that was made under a followed name."""
         source = self._source_of(path)
         if source is not None:
-            self._keep(path, path, source, is_written=False)
+            self._keep(path, path, source, is_written=False, is_made_here=True)
 
     def note_written(self, path: str) -> None:
         """Note that there is something to lose in a file that could not be kept."""
         unkept = self._unkept.get(path) if self._unkept else None
         if unkept is not None:
             unkept.is_written = True
+        look = self._looks.get(path) if self._looks else None
+        if look is not None:
+            look.is_written = True
 
     def note_deleted(self, path: str) -> None:
         """Note that a file is gone: if it was not kept, what was in it is lost."""
@@ -193,6 +239,10 @@ class Arrivals:
             unkept = self._unkept.pop(path, None)
             if unkept is not None and unkept.is_written:
                 self._lost.append(unkept)
+        look = self._moved.pop(path, None) or self._looks.get(path)
+        if look is not None:
+            look.end, look.now_at = "gone", ""
+            look.is_written &= unkept is None  # else it has been counted
 
     def note_left(self, path: str, cookie: int) -> None:
         """Note that a file is about to get another name, here or where nobody watches."""
@@ -200,6 +250,10 @@ class Arrivals:
         unkept = self._unkept.get(path) if self._unkept else None
         if unkept is not None:
             unkept.has_moved = True
+        look = self._looks.get(path)
+        if look is not None:
+            look.end = "moved"
+            look.is_written &= unkept is None  # else that follows it
 
     def note_entered(self, path: str, cookie: int) -> None:
         """Keep a file that got a followed name, or had one until now and is not kept."""
@@ -211,8 +265,45 @@ class Arrivals:
             self._keep(path, unkept.followed, unkept.source, is_written=unkept.is_written)
         elif unkept is not None and source is not None:
             self._keep(path, path, source, is_written=unkept.is_written)
-        elif source is not None and not (left == cookie and former_source is not None):
+        elif left == cookie and (former_source is not None or former in self._moved):
+            self._follow_move(former, path, source)
+        elif source is not None:
             self._keep(path, path, source, is_written=True)
+
+    def _follow_move(self, former: str, path: str, source: int | None) -> None:
+        """Find out whether a file that moved is the one that was found under its first name.
+
+        If another has that name by now, this one was never seen.
+        """
+        look = self._moved.pop(former, None) or self._looks.get(former)
+        inode = self._identify(path)
+        if look is not None:
+            if inode == look.inode:
+                self._forget_look(look)
+            elif inode != _NO_FILE and look.inode == self._identify(look.path):
+                self._forget_look(look)
+                followed, owner = (look.path, look.source) if source is None else (path, source)
+                self._keep(path, followed, owner, is_written=look.is_written)
+                return
+            else:
+                look.now_at = path  # it went on, or is gone
+                self._moved[path] = look
+                return
+        if source is not None and inode != _NO_FILE:
+            with self._lock:
+                self._note_look(path, source, inode, is_written=True)
+
+    def _forget_look(self, look: _Look) -> None:
+        if self._looks.get(look.path) is look:
+            del self._looks[look.path]
+
+    def _identify(self, path: str) -> Inode:
+        """Return what a path leads to, `_NO_FILE` if nothing is there."""
+        try:
+            status = self._tree.stat(path)
+        except OSError:
+            return _NO_FILE
+        return status.st_dev, status.st_ino
 
     def note_directory(self, path: str, *, is_new: bool) -> None:
         """Keep what is in a directory that appeared; `is_new` if it had no other name here.
@@ -229,7 +320,9 @@ class Arrivals:
             inode = _NO_FILE if status is None else (status.st_dev, status.st_ino)
             count += 1
             if status is not None and count <= _MOST_WALKED:
-                self._keep(name, name, source, is_written=is_written, inode=inode)
+                self._keep(
+                    name, name, source, is_written=is_written, inode=inode, is_announced=False
+                )
                 continue
             with self._lock:
                 now = time.monotonic()
@@ -286,15 +379,25 @@ class Arrivals:
         source: int,
         *,
         is_written: bool,
-        inode: tuple[int, int] = _NO_FILE,
+        is_made_here: bool = False,
+        is_announced: bool = True,
+        inode: Inode = _NO_FILE,
     ) -> None:
-        """Link or open the file at a path; it is followed under another path, perhaps."""
+        """Link or open the file at a path; it is followed under another path, perhaps.
+
+        `is_announced`: a notice says that a file has got this name.
+        """
         with self._lock:  # a link is never counted as a name that the file has elsewhere
             if self._is_closed:
                 return
             arrival = None
+            seen: Collection[Inode] | None = None
             with suppress(OSError), self._find(path) as found:
                 inode = found.inode
+                if is_announced:
+                    seen = self._note_look(
+                        path, source, inode, is_written=is_written, is_made_here=is_made_here
+                    )
                 if not found.is_regular or inode in self._fresh:
                     return
                 own_links = self._count_links(inode)
@@ -302,12 +405,62 @@ class Arrivals:
                 if is_withheld or self._own.has(found.status):
                     return  # the scan says so
                 arrival = self._link(found, followed, source) or self._open(found, followed, source)
+            if is_announced and seen is None:
+                seen = self._note_look(
+                    path, source, _NO_FILE, is_written=is_written, is_made_here=is_made_here
+                )
             if arrival is not None:
                 self._fresh[inode] = arrival
             elif len(self._unkept) < _MOST_UNKEPT:
                 has_moved = path != followed
                 now = time.monotonic()
-                self._unkept[path] = _Unkept(source, followed, is_written, has_moved, now, inode)
+                self._unkept[path] = _Unkept(
+                    source, followed, is_written, has_moved, now, inode, is_made_here, seen or set()
+                )
+
+    def _note_look(
+        self,
+        path: str,
+        source: int,
+        inode: Inode,
+        *,
+        is_written: bool,
+        is_made_here: bool = False,
+    ) -> Collection[Inode]:
+        """Note what was found under a name that a file has just got, by a notice.
+
+        Return the files that were found under it lately. The file that had the name before is lost
+        if it was written to, and nobody saw it. One that was moved to the name, and replaced by
+        another such, does not count: an agent that writes its whole session anew each time does
+        this, and the next version has all that was in it.
+        """
+        now = time.monotonic()
+        former = self._looks.get(path)
+        if former is not None and now - former.since >= _UNRESOLVED_SECONDS:
+            former = None
+        unkept = self._unkept.pop(path, None)
+        if unkept is not None and unkept.is_written and unkept.is_made_here:
+            self._lost.append(unkept)
+        elif (
+            former is not None
+            and former.inode == inode != _NO_FILE
+            and former.is_written
+            and (former.is_made_here or former.end == "gone")
+        ):
+            missed = _Unkept(former.source, path, True, former.end == "moved", now)
+            missed.seen = former.seen
+            if former.now_at:
+                self._moved.pop(former.now_at, None)
+                self._unkept.setdefault(former.now_at, missed)
+            else:
+                self._lost.append(missed)
+        seen = set() if former is None else former.seen
+        seen.add(inode)
+        if len(self._looks) >= _MOST_UNKEPT:
+            self._looks.clear()
+            self._moved.clear()
+        self._looks[path] = _Look(path, source, inode, is_written, is_made_here, now, seen)
+        return seen
 
     @contextmanager
     def _find(self, path: str) -> Iterator[Handle]:
@@ -431,7 +584,7 @@ class Arrivals:
         with self._lock:
             return self._count_links((file.device, file.inode))
 
-    def _count_links(self, inode: tuple[int, int]) -> int:
+    def _count_links(self, inode: Inode) -> int:
         found = self._fresh.get(inode), self._kept.get(inode)
         return sum(each is not None and each.descriptor is None for each in found)
 
@@ -446,19 +599,24 @@ class Arrivals:
                 arrival.release()
 
     def take_lost(
-        self, is_known: Callable[[str, int, tuple[int, int]], bool]
+        self, is_known: Callable[[MissedFile], bool]
     ) -> list[tuple[str, int, LossReason]]:
         """Return the files that were written to, and gone before they were kept.
 
         That is the path by which each was followed, its source, and what became of it. `is_known`
-        says of path, source and inode whether a scan has met the file: then it is kept.
+        says whether a scan has met the file: then it is kept.
         """
-        now = time.monotonic()
+        now, epoch = time.monotonic(), time.time() - time.monotonic()
+
+        def missed(unkept: _Unkept, path: str) -> MissedFile:
+            since = epoch + unkept.since - _UNRESOLVED_SECONDS
+            return MissedFile(path, unkept.source, unkept.inode, unkept.seen, since)
+
         with self._lock:
             lost, self._lost = self._lost, []
-            lost = [each for each in lost if not is_known(each.followed, each.source, each.inode)]
+            lost = [each for each in lost if not is_known(missed(each, each.followed))]
             for path, unkept in list(self._unkept.items()):
-                if is_known(path, unkept.source, unkept.inode):
+                if is_known(missed(unkept, path)):
                     del self._unkept[path]
                     continue
                 if now - unkept.since >= _UNRESOLVED_SECONDS:  # its folder left, or it did
