@@ -55,6 +55,17 @@ def test_the_running_daemon_delivers_an_archive_whose_only_line_has_no_newline(
     assert len(archives.lines()) == 3
 
 
+def test_archives_that_were_cut_in_their_trailers_are_shipped_to_their_ends(
+    archives: Sidecar,
+) -> None:
+    packed = {suffix: pack(body(number_lines(0, 3)).rstrip()) for suffix, pack in PACK.items()}
+    (archives.traces / "a.jsonl.gz").write_bytes(packed["gz"][:-3])
+    (archives.traces / "b.jsonl.gz").write_bytes(packed["gz"][:-8])
+    (archives.traces / "c.jsonl.zst").write_bytes(packed["zst"][:-1])
+    assert archives.ship().returncode == 0
+    assert Counter(archives.lines()) == Counter(number_lines(0, 3) * 3)
+
+
 @pytest.mark.parametrize("suffix", PACK)
 def test_an_archive_that_is_larger_than_its_content_leaves_nothing_behind(
     archives: Sidecar, suffix: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import os
 import pathlib
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -54,6 +56,53 @@ def test_an_archive_whose_only_line_has_no_newline_is_read(
     follower.restart()
     follower.turns(2)
     assert follower.torn == [line]
+
+
+@SUFFIXES
+@pytest.mark.parametrize("cut", [1, 4, 8])
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_last_line_of_an_archive_that_was_cut_in_its_trailer_is_read(
+    follower: Follower, writer: Writer, suffix: str, cut: int, members: int
+) -> None:
+    if suffix == "zst" and cut > 4:
+        pytest.skip("its checksum has four bytes")
+    whole = PACK[suffix](writer.make(5)) * (members - 1)
+    line = b'{"last": 1}'
+    put(follower, suffix, whole + PACK[suffix](writer.make(5) + line)[:-cut])
+    follower.turns(2)
+    assert follower.torn == [line]
+    assert is_settled(follower)
+    follower.restart()
+    follower.turns(2)
+    assert follower.torn == [line]
+
+
+@SUFFIXES
+def test_the_last_line_of_an_archive_that_is_still_written_waits(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    packed = PACK[suffix](writer.make(200) + b'{"last": 1}')
+    path = put(follower, suffix, packed[: len(packed) // 2])
+    follower.turns(6)
+    assert follower.torn == []
+    path.write_bytes(packed)
+    follower.turns(2)
+    assert follower.torn == [b'{"last": 1}']
+    assert follower.count_lines() == Counter(writer.written)
+
+
+def test_the_last_line_of_a_long_archive_that_was_cut_is_read_once_nobody_writes_to_it(
+    follower: Follower,
+) -> None:
+    noise = random.Random(1).randbytes(2 << 20).hex().encode()
+    body = b"\n".join(b'{"n": "%s"}' % noise[at : at + 999] for at in range(0, len(noise), 999))
+    path = put(follower, "gz", gzip.compress(body, 1)[:-4])
+    follower.turn()
+    assert follower.torn == []
+    aged = time.time() - 10
+    os.utime(path, (aged, aged))
+    follower.turns(2)
+    assert follower.torn == [body.rpartition(b"\n")[2]]
 
 
 @SUFFIXES

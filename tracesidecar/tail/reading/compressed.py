@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,6 +29,10 @@ _ZSTANDARD_INPUT_BYTES = 1024
 
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
+
+_SHORT_BYTES = 1 << 20
+_REST_SECONDS = 3.0
+"""How long nothing is written to an archive before a long one is looked at for a lost trailer."""
 
 _GZIP_TRAILER_BYTES = 8
 _GZIP_RATIO = 1032
@@ -157,16 +162,36 @@ class _Stream:
         self._member_offset = 0
         self._member_start = 0
         self._salvaged: Iterator[bytes] | None = None
+        self._incomplete_at: tuple[int, int] | None = None
         self._damaged_at = 0
 
     @property
     def is_complete(self) -> bool:
-        """Return whether the last member ends where the file ends."""
-        return (
-            bool(self._member.eof)
-            and not self._pending
-            and self._offset >= os.fstat(self._descriptor).st_size
-        )
+        """Return whether the last member ends where the file ends, perhaps within its trailer."""
+        status = os.fstat(self._descriptor)
+        if self._pending or self._offset < status.st_size or self._salvaged is not None:
+            return False
+        return bool(self._member.eof) or self._lacks_only_its_trailer(status)
+
+    def _lacks_only_its_trailer(self, status: os.stat_result) -> bool:
+        """Return whether all content of the current member is there, and its checksum is not.
+
+        Its compressor may be at work. So a gzip member, which has to be decompressed once more to
+        see this, is looked at when it is short, or has not grown for a while.
+        """
+        state = status.st_size, status.st_mtime_ns
+        if self._incomplete_at == state or self._produced <= self._member_start:
+            return False
+        is_short = status.st_size - self._member_offset <= _SHORT_BYTES
+        if self._is_gzip and not is_short and time.time() - status.st_mtime < _REST_SECONDS:
+            return False
+        if self._is_gzip:
+            has_ended = _ends_deflate(self._descriptor, self._member_offset)
+        else:
+            has_ended = _ends_zstandard(self._descriptor, self._member_offset, status.st_size)
+        if not has_ended:
+            self._incomplete_at = state
+        return has_ended
 
     def find_declared_size(self) -> int:
         """Return where the current member ends by its own header or trailer, 0 if it is unknown.
@@ -279,3 +304,41 @@ class _Stream:
         yield member.decompress(data, _OUTPUT_BYTES)
         while member.unconsumed_tail and not member.eof:
             yield member.decompress(member.unconsumed_tail, _OUTPUT_BYTES)
+
+
+def _ends_deflate(descriptor: int, member: int) -> bool:
+    """Return whether the deflate stream of a gzip member ends within the file (RFC 1952)."""
+    offset = _find_deflate(descriptor, member)
+    stream = isal_zlib.decompressobj(wbits=-15)
+    # the stub of IsalError has no base class
+    with contextlib.suppress(IsalError):  # type: ignore[arg-type]
+        while not stream.eof and (data := os.pread(descriptor, _INPUT_BYTES, offset)):
+            offset += len(data)
+            while data and not stream.eof:
+                stream.decompress(data, _OUTPUT_BYTES)
+                data = stream.unconsumed_tail
+    return bool(stream.eof)
+
+
+def _find_deflate(descriptor: int, member: int) -> int:
+    """Return where the header of a gzip member ends."""
+    header = os.pread(descriptor, _INPUT_BYTES, member)
+    flags, at = header[3], 10
+    if flags & 4:  # FEXTRA
+        at += 2 + int.from_bytes(header[at : at + 2], "little")
+    for flag in (8, 16):  # FNAME, FCOMMENT
+        if flags & flag:
+            at = header.find(b"\0", at) + 1
+    return member + at + (2 if flags & 2 else 0)  # FHCRC
+
+
+def _ends_zstandard(descriptor: int, frame: int, size: int) -> bool:
+    """Return whether the last block of a Zstandard frame ends within the file (RFC 8878)."""
+    at = frame + zstandard.frame_header_size(os.pread(descriptor, 18, frame))
+    while len(header := os.pread(descriptor, 3, at)) == 3:
+        block = int.from_bytes(header, "little")
+        is_repeated = block >> 1 & 3 == 1  # one byte stands for many
+        at += 3 + (1 if is_repeated else block >> 3)
+        if block & 1:
+            return at <= size
+    return False
