@@ -142,3 +142,13 @@ def test_the_deadline_is_absolute_while_another_process_locks_the_journal(
     assert seconds < 2 + OVERRUN_SECONDS
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == number_lines(0, 10)
+
+
+def test_a_line_in_utf_16_without_a_newline_is_named_as_such(sidecar: Sidecar) -> None:
+    (sidecar.traces / "a.jsonl").write_bytes('{"a":"one"}'.encode("utf-16"))
+    (sidecar.traces / "b.jsonl").write_bytes('{"a":"one"}\n{"b":"two"}'.encode("utf-16-le"))
+    (sidecar.traces / "c.jsonl").write_bytes('{"a":"one"}'.encode("utf-16-be"))
+    (sidecar.traces / "d.jsonl").write_bytes(b'{"a":"unfinished"}')
+    assert sidecar.ship().returncode == 0
+    document = json.loads(sidecar.call("quarantine", "list", "--json").stdout)
+    assert [entry["reason"] for entry in document["quarantine"]] == ["utf16"] * 4

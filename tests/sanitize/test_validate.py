@@ -164,6 +164,11 @@ def test_a_torn_line_is_accepted_if_complete_and_otherwise_truncated() -> None:
     assert validate(b"nul", is_torn=True).rejected == [(0, 3, RejectionReason.TRUNCATED)]
 
 
+def test_a_last_line_in_utf_16_is_named_as_such_although_it_has_no_newline() -> None:
+    line = '{"a":"one"}'.encode("utf-16-le")
+    assert validate(line, is_torn=True).rejected == [(0, 22, RejectionReason.UTF16)]
+
+
 @pytest.mark.parametrize(
     ("line", "fixed"),
     [

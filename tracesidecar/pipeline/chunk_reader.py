@@ -170,13 +170,17 @@ class ChunkReader:
     ) -> Chunk | None:
         """Return what a source of documents ends with, once nothing was added to it for a while.
 
-        It is tried once: a document that is not complete then waits for more bytes.
+        It is tried once: a document that is not complete then waits for more bytes. A last line in
+        UTF-16 is taken like this, too: what could make it valid is not its newline.
         """
         view = self._tailer.segments().get(segment)
         if (
             view is None
             or view.size <= at.offset
-            or not self._sources[view.segment.source].documents
+            or not (
+                self._sources[view.segment.source].documents
+                or self._tailer.is_utf16(segment, at.offset)
+            )
         ):
             self._unfinished.pop(segment, None)
             return None

@@ -127,7 +127,8 @@ def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -
             result.blank += 1
         else:
             reason, fixed = _judge(line, repair=repair)
-            if reason is not None and is_torn and newline < 0:
+            is_cut = reason not in {None, RejectionReason.UTF16} and is_torn and newline < 0
+            if is_cut:
                 reason = RejectionReason.TRUNCATED
             if reason is not None and repair and (parts := split_records(line)):
                 records = _take_parts(result, position, parts)

@@ -95,8 +95,8 @@ class Tailer:
         None if no whole line is there now, or if the file is no longer this segment. `final`: the
         writer is gone, so a last line without newline is returned too. `resting`: nothing was
         written for a while, so of documents a last one is returned that is complete or beyond
-        repair. `until` is the beginning of a line at which the chunk ends, if it would not end
-        before.
+        repair, and a last line if it is UTF-16. `until` is the beginning of a line at which the
+        chunk ends, if it would not end before.
         """
         ending = Ending.FINAL if final else Ending.RESTING if resting else Ending.OPEN
         file = self._files.get(segment)
@@ -111,6 +111,11 @@ class Tailer:
         """Return whether [start, end) is the beginning of one line or document, and can be read."""
         file = self._files.get(segment)
         return file is not None and self._reader.is_unfinished(file, start, end)
+
+    def is_utf16(self, segment: int, offset: int) -> bool:
+        """Return whether what is at an offset, if it can be read, begins as JSON in UTF-16 does."""
+        file = self._files.get(segment)
+        return file is not None and self._reader.is_utf16(file, offset)
 
     def is_writer_gone(self, segment: int) -> bool:
         """Return whether no byte will be added to a segment: read it with `final=True`."""

@@ -117,6 +117,14 @@ class SegmentReader:
         opened = self._open_files.open(file, start) if file.state in _READABLE else None
         return opened is not None and self._cut(opened, file, start, Ending.OPEN) is None
 
+    def is_utf16(self, file: File, offset: int) -> bool:
+        """Return whether what is at an offset, if it can be read, begins as JSON in UTF-16 does."""
+        try:
+            opened = self._open_files.open(file, offset) if file.state in _READABLE else None
+            return opened is not None and _begins_as_utf16(opened.pread(8, offset))
+        except (ArchiveError, OSError):
+            return False
+
     def _read(
         self, file: File, at: Checkpoint, *, ending: Ending, until: int | None
     ) -> Chunk | None:
@@ -156,7 +164,9 @@ class SegmentReader:
             return self._documents.cut(
                 opened, file.id, start, max_line=options.max_line, ending=ending
             )
-        final = ending is Ending.FINAL
+        final = ending is Ending.FINAL or (
+            ending is Ending.RESTING and _begins_as_utf16(opened.pread(8, start))
+        )
         return self._chunker.cut(opened, file.id, start, max_line=options.max_line, final=final)
 
     def _chunk(self, file: File, at: Checkpoint, span: ChunkSpan, following: Checkpoint) -> Chunk:
@@ -215,3 +225,14 @@ class SegmentReader:
                 return
             yield span.data[: end - start]
             start = span.end
+
+
+def _begins_as_utf16(head: bytes) -> bool:
+    """Return whether a line begins with the mark of UTF-16, or with every other byte NUL.
+
+    The newline before it may have left its second byte to it.
+    """
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    one, other = head[::2], head[1::2]
+    return len(head) == 8 and ((all(one) and not any(other)) or (all(other) and not any(one)))
