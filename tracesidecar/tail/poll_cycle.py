@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _LIST_ALL_SECONDS = 300.0
 """How often every directory is listed, whether it seems changed or not."""
 
-_MET = frozenset({SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED})
-"""The states of files that a scan has met, and that are kept since, or were empty."""
+_MET = frozenset({SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED, SegmentState.MISSING})
+"""The states of files that a scan has met, and of which whatever is lost is known."""
 
 
 class PollCycle:
@@ -142,7 +142,7 @@ class PollCycle:
                 if is_recent and (file.device, file.inode) not in missed.seen:
                     met.remove(file)  # each can only be one of them
                     return True
-            return False
+            return self._lifecycle.take_replaced(missed.path, missed.seen)
 
         for path, source, reason in self._arrivals.take_lost(is_known):
             self._lifecycle.miss(self._discovery.locate(path, source), reason)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
@@ -26,6 +26,11 @@ _FRESH_NS = 3_000_000_000
 """A file that changed this recently is verified again in the next poll: within one tick of its
 clock a file system shows no second change.
 """
+
+_REPLACED_SECONDS = 10.0
+"""How long a notice may be late that is of a file which scans have met, and is known no longer."""
+
+_MOST_REPLACED = 1000
 
 _UNSEEN_REASONS: frozenset[LossReason | None] = frozenset({"deleted", "gone", "moved"})
 """Why a file is lost that is found nowhere: a link of it shows that it is not."""
@@ -57,6 +62,7 @@ class Lifecycle:
         self._at = at
         self._is_first = True
         self._unseen_ends: set[int] = set()
+        self._replaced: dict[tuple[int, int], tuple[str, float]] = {}
 
     def create(
         self, location: FileLocation, status: os.stat_result, source: int, *, generation: int = 0
@@ -126,6 +132,7 @@ class Lifecycle:
         self._log.forget(file)  # it may have been saved while it was empty
         self._schedule.forget(file)
         self._continuations.forget(file)
+        self._note_replaced(orphan)
         self._held_files.release(orphan, is_copied=True)
         self._files.detach(orphan)
         self._unseen_ends.discard(orphan.id)
@@ -327,8 +334,29 @@ class Lifecycle:
             and 0 < file.changed_ns <= time.time_ns() - _FRESH_NS
         )
 
+    def take_replaced(self, path: str, seen: Collection[tuple[int, int]]) -> bool:
+        """Return whether a scan has met a file at a path that is no longer known: once for each.
+
+        That is one of the last seconds, and none of the inodes in `seen`.
+        """
+        oldest = time.monotonic() - _REPLACED_SECONDS
+        for inode, (met_at, since) in list(self._replaced.items()):
+            if since < oldest:
+                del self._replaced[inode]
+            elif met_at == path and inode not in seen:
+                del self._replaced[inode]
+                return True
+        return False
+
+    def _note_replaced(self, file: File) -> None:
+        if len(self._replaced) >= _MOST_REPLACED:
+            self._replaced.clear()
+        if file.inode:
+            self._replaced[file.device, file.inode] = file.path, time.monotonic()
+
     def forget(self, file: File) -> None:
         """Drop a segment that is over."""
+        self._note_replaced(file)
         self._held_files.release(file)
         self._files.remove(file)
         self._scan.unreadable.pop(file.id, None)
