@@ -46,10 +46,16 @@ CREDENTIALS: dict[str, dict[str, object]] = {
     "splunk": {"token": Secret(PASSWORD)},
 }
 YES: dict[str, list[dict[str, Any]]] = {
-    "datadog": [{"status": 202, "body": "{}"}, {"status": 202}, {"status": 200, "body": "{}"}],
+    "datadog": [
+        {"status": 202, "body": "{}"},
+        {"status": 202},
+        {"status": 200, "body": "{}"},
+        {"status": 200, "body": '{"status":"ok"}'},
+    ],
     "elasticsearch": [],
     "http": [
         {"status": 200},
+        {"status": 203},
         {"status": 204, "headers": HTML},
         {"status": 202, "body": "queued"},
         {"status": 200, "headers": {"Content-Type": "text/plain; charset=idna"}, "body": "ok"},
@@ -66,7 +72,10 @@ YES: dict[str, list[dict[str, Any]]] = {
         {"status": 200, "body": '{"partialSuccess":{}}'},
         {"status": 200, "headers": {"Content-Type": "application/x-protobuf"}},
     ],
-    "splunk": [{"status": 200, "body": '{"text":"Success","code":0}'}],
+    "splunk": [
+        {"status": 200, "body": '{"text":"Success","code":0}'},
+        {"status": 200, "body": '{"text":"Success","code":0,"ackId":7}'},
+    ],
 }
 PROBES: dict[str, list[dict[str, Any]]] = {
     **{name: answers[:1] for name, answers in YES.items()},
@@ -135,6 +144,25 @@ NO: dict[str, dict[str, Any]] = {
 NOT_THE_PROTOCOLS: dict[str, dict[str, Any]] = {
     "an error of another protocol": {"status": 200, "body": '{"error":"who is this?"}'},
     "truncated JSON": {"status": 200, "headers": JSON, "body": '{"text":"Success","co'},
+    "a success that a proxy has changed": {"status": 203, "body": "{}"},
+    "an empty success that a proxy has changed": {"status": 203},
+    "code 0 of another protocol": {
+        "status": 200,
+        "headers": JSON,
+        "body": '{"code":0,"data":{"login":"https://x/"},"msg":"please log in"}',
+    },
+    "code 0 of a text that is none": {"status": 200, "body": '{"text":null,"code":0}'},
+    "code 0, a text and more": {"status": 200, "body": '{"text":"no","code":0,"login":"/"}'},
+    "code 0 without a text": {"status": 200, "headers": JSON, "body": '{"code":0}'},
+    "a code that is no number": {"status": 200, "body": '{"text":"Success","code":"0"}'},
+    "a code with a fraction": {"status": 200, "body": '{"text":"Success","code":0.0}'},
+    "ok, and a login": {"status": 200, "body": '{"status":"ok","message":"log in"}'},
+    "an answer about spans": {"status": 200, "body": '{"partialSuccess":{"rejectedSpans":"20"}}'},
+    "items of nothing": {"status": 200, "body": '{"errors":false,"items":[]}'},
+    "items of another protocol": {
+        "status": 200,
+        "body": '{"items":[' + ",".join(['{"login":{"status":200}}'] * 3) + "]}",
+    },
     "a list": {"status": 200, "headers": JSON, "body": "[]"},
     "five thousand brackets": {"status": 200, "headers": JSON, "body": '{"x":' * 5000},
     "a charset that takes no wrong bytes": {

@@ -16,7 +16,9 @@ _HEXADECIMAL_ID = re.compile(rb'"(traceId|spanId)":"([0-9a-f]{16,32})"')
 """Quotes in a text are escaped in JSON, so this and `_RECORDS` only match members of objects."""
 
 
-class _PartialSuccess(msgspec.Struct, rename="camel"):
+class _PartialSuccess(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """Of logs: that of traces or metrics has other fields, and says nothing about logs."""
+
     rejected_log_records: int = 0
     error_message: str = ""
 

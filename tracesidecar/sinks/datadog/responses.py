@@ -1,6 +1,8 @@
-"""What the intake's responses mean: it accepts logs with 2xx, and an empty object or nothing."""
+"""What the intake's responses mean: logs are accepted by 2xx with an empty object or nothing."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import msgspec
 
@@ -16,7 +18,9 @@ BODY_LIMIT_BYTES = 16 << 10
 
 
 class _Accepted(msgspec.Struct, forbid_unknown_fields=True):
-    """The documentation of "Send logs" has no field ("type: object")."""
+    """The documentation of "Send logs" has no field ("type: object"); some intakes say "ok"."""
+
+    status: Literal["ok"] = "ok"
 
 
 def raise_for_response(response: HttpResponse, where: str) -> None:
@@ -32,5 +36,7 @@ def raise_for_response(response: HttpResponse, where: str) -> None:
         msgspec.json.decode(response.body, type=_Accepted)
     except NOT_JSON:  # not chained: its message may quote the response
         raise unlike(
-            response, where, "the intake of Datadog would answer with nothing, or with {}"
+            response,
+            where,
+            'the intake of Datadog would answer with nothing, {}, or {"status":"ok"}',
         ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -77,7 +78,7 @@ class _Item(msgspec.Struct):
 
 
 class _BulkResponse(msgspec.Struct):
-    items: list[dict[str, _Item]]
+    items: list[dict[Literal["create", "index", "update", "delete"], _Item]]
 
 
 def parse_bulk_response(response: HttpResponse, count: int, where: str) -> list[Outcome]:

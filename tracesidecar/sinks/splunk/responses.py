@@ -72,6 +72,16 @@ class HecResponse(msgspec.Struct):
         return self.ack_id
 
 
+class _Success(HecResponse, forbid_unknown_fields=True, kw_only=True):
+    """`{"text":"Success","code":0}`, with nothing but what the collector documents.
+
+    Other APIs have a `code` of 0, too, also for what has not been done.
+    """
+
+    text: str
+    code: int
+
+
 class _AckStatus(msgspec.Struct):
     acks: dict[int, bool]
 
@@ -87,11 +97,11 @@ def parse_response(response: HttpResponse) -> HecResponse:
 def parse_accepted(response: HttpResponse, records: int, where: str) -> HecResponse:
     """Return the response to a request with so many records, if the collector accepted them.
 
-    It says so by status 200 and code 0. Otherwise raise RetryLater, or Rejected, with the index of
-    the record if the response names it. Blocks for some milliseconds if it is neither.
+    It says so by status 200, a text and code 0. Otherwise raise RetryLater, or Rejected, with the
+    index of the record if the response names it. Blocks for some milliseconds if it is neither.
     """
     parsed = parse_response(response)
-    if response.status == 200 and parsed.code == _SUCCESS:
+    if response.status == 200 and _is_success(response):
         return parsed
     raise_for_page(response, where)
     if response.status in CREDENTIALS_REJECTED or (
@@ -110,10 +120,21 @@ def parse_accepted(response: HttpResponse, records: int, where: str) -> HecRespo
         )
     raise_for_status(response, where)
     if parsed.code is None or parsed.code == _SUCCESS:
-        raise unlike(response, where, "the collector of Splunk would answer 200 with code 0")
+        raise unlike(
+            response,
+            where,
+            'the collector of Splunk would answer 200 with {"text":"Success","code":0}',
+        )
     raise RetryLater(
         "status", f"{where} answered {response.status} with code {parsed.code}, which is no success"
     )
+
+
+def _is_success(response: HttpResponse) -> bool:
+    try:
+        return msgspec.json.decode(response.body, type=_Success).code == _SUCCESS
+    except NOT_JSON:
+        return False
 
 
 def parse_ack_status(response: HttpResponse, where: str) -> list[int]:

@@ -254,14 +254,22 @@ def unlike(response: HttpResponse, where: str, problem: str, advice: str = "") -
 def raise_for_status(response: HttpResponse, where: str, *, credential: str = "auth") -> None:
     """Return if the status is 2xx; otherwise raise Rejected or RetryLater.
 
-    400, 413 and 422 judge the content. Every other status is retried: time, or a person, can
-    change it. `where` names the destination, and `credential` the option that holds our
-    credentials. The response's own text is not shown: servers quote what they reject.
+    203 is the answer of a proxy, not of the destination (RFC 9110, 15.3.4). 400, 413 and 422 judge
+    the content. Every other status is retried: time, or a person, can change it. `where` names the
+    destination, and `credential` the option that holds our credentials. The response's own text is
+    not shown: servers quote what they reject.
     """
     status = response.status
+    answered = response.describe(where)
+    if status == HTTPStatus.NON_AUTHORITATIVE_INFORMATION:
+        raise RetryLater(
+            "answer",
+            f"{answered}: a proxy has changed the answer, so it is not the destination's; "
+            "check url, and the proxies between",
+            after_seconds=response.retry_after_seconds(),
+        )
     if response.is_success:
         return
-    answered = response.describe(where)
     if status in _REJECTION_REASONS:
         raise Rejected(_REJECTION_REASONS[status], answered)
     reason, advice = _RETRY_REASONS.get(status, _retry_reason(status))
