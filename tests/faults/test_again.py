@@ -83,6 +83,32 @@ def test_the_id_of_a_source_survives_its_names(sidecar: Sidecar) -> None:
     assert verify(sidecar)
 
 
+def test_a_source_that_loses_its_id_and_a_name_that_moves_are_announced_as_they_are(
+    sidecar: Sidecar,
+) -> None:
+    change(sidecar, 'name = "agent"', 'name = "agent"\nid = "x"')
+    lines = ship_lines(sidecar)
+    change(sidecar, '\nid = "x"', "")
+    done = sidecar.ship()
+    assert b'that it had with id \\"x\\"' in done.stderr
+    assert b"no longer configured" not in done.stderr
+    other = sidecar.folder / "other"
+    other.mkdir()
+    append(other / "b.jsonl", number_lines(100, 5))
+    sidecar.configure(
+        LAKE.format(lake=sidecar.lake),
+        more=f'[[source]]\nname = "other"\ninclude = ["{other}/*.jsonl"]\n',
+    )
+    assert sidecar.ship().returncode == 0
+    change(sidecar, 'name = "other"', 'name = "NAME"\nid = "agent"')
+    change(sidecar, 'name = "agent"', 'name = "agent"\nid = "new"')
+    change(sidecar, "NAME", "other")
+    done = sidecar.ship()
+    assert done.returncode == 0
+    assert b"source.begins_again" not in done.stderr, "nothing comes again"
+    assert Counter(sidecar.lines()) == Counter([*lines, *number_lines(100, 5)])
+
+
 def test_a_source_with_an_id_of_its_own_delivers_again_and_says_so(sidecar: Sidecar) -> None:
     lines = ship_lines(sidecar)
     change(sidecar, 'name = "agent"', 'name = "builder"\nid = "builder"')

@@ -63,6 +63,10 @@ class _Succession:
             before[id_]: name for id_, name in self._names.items() if before.get(id_, name) != name
         }
         self._gone = {name: id_ for id_, name in before.items() if id_ not in self._names}
+        # An id that is gone may have had the name of one that is there: then the files are of that.
+        # They are read before `rename` gives such a name to the files of another source.
+        gone = self._gone.keys() - {before[id_] for id_ in self._names if id_ in before}
+        self._files = journal.sources.load_files(gone) if gone else []
         self._starting_over = {
             source.name for source in sources if source.id is not None and source.id not in before
         }
@@ -82,7 +86,7 @@ class _Succession:
 
     def hand_over(self, state_directory: str) -> None:
         """Give the files of sources that are gone to those that follow them now."""
-        files = self._journal.sources.load_files(self._gone) if self._gone else []
+        files = self._files
         followed = FollowedPaths(self._sources)
         successors = {file.id: followed.find_source(file.path) for file in files}
         lost = [file for file in files if successors[file.id] is None and file.state not in _OVER]
@@ -135,11 +139,16 @@ class _Succession:
         for former, name in self._renamed.items():
             self._say("source.renamed", f'source "{former}" is now "{name}" and goes on')
         for (former, name), files in self._adopted.items():
+            whose = (
+                f'that it had with id "{self._gone[former]}"'
+                if former == name
+                else f'of source "{former}", which is no longer configured'
+            )
             self._say(
                 "source.adopted",
-                f'source "{name}" continues {files} files of source "{former}", which is no longer '
-                f'configured. To confirm this, set id = "{self._gone[former]}". To deliver them '
-                f'again, set an id of its own, such as id = "{name}"',
+                f'source "{name}" continues {files} files {whose}. To confirm this, set '
+                f'id = "{self._gone[former]}". To deliver them again, set an id of its own, such as '
+                f'id = "{name}"',
             )
         for (former, name), files in self._repeated.items():
             self._say(
