@@ -147,8 +147,8 @@ class _Succession:
             self._say(
                 "source.adopted",
                 f'source "{name}" continues {files} files {whose}. To confirm this, set '
-                f'id = "{self._gone[former]}". To deliver them again, set an id of its own, such as '
-                f'id = "{name}"',
+                f'id = "{self._gone[former]}". To deliver them again, set an id of its own, such '
+                f'as id = "{name}"',
             )
         for (former, name), files in self._repeated.items():
             self._say(
