@@ -30,6 +30,7 @@ _BY_TOTAL = (
     "sink_restarts_total",
     "unknown_types_total",
     "id_conflicts_total",
+    "displaced_records_total",
 )
 
 
@@ -119,6 +120,11 @@ class Metrics:
             "Files that no longer held what had been read: shortened, rewritten or replaced.",
             "source",
         )
+        self.displaced_records = self._counter(
+            "displaced_records_total",
+            "Records in the partition of the day of arrival, because their batch had too many.",
+            "source",
+        )
         self.unknown_types = self._counter(
             "unknown_types_total",
             "Lines of a type that the dialect does not know.",
@@ -144,6 +150,12 @@ class Metrics:
             "followed), owner (a second hard link, and a strange owner), own (our own output).",
             "source",
             "reason",
+        )
+        self.limit_reached = self._gauge(
+            "limit_reached",
+            "1 while something of the source waits at this one of its limits.",
+            "source",
+            "limit",
         )
         self.memory_used = self._gauge("memory_used_bytes", "Bytes held in batches and caches.")
         Gauge(
@@ -204,7 +216,11 @@ class Metrics:
         self.last_delivery_timestamp_seconds.labels(name)
 
     def declare_source(
-        self, name: str, rejection_reasons: Iterable[str], skip_reasons: Iterable[str]
+        self,
+        name: str,
+        rejection_reasons: Iterable[str],
+        skip_reasons: Iterable[str],
+        limits: Iterable[str],
     ) -> None:
         """Let the counters of a source exist at 0."""
         for counter in (
@@ -214,6 +230,7 @@ class Metrics:
             self.repaired_lines,
             self.blank_lines,
             self.rewritten_files,
+            self.displaced_records,
         ):
             counter.labels(name)
         for reason in rejection_reasons:
@@ -221,6 +238,8 @@ class Metrics:
         self.unreadable.labels(name)
         for reason in skip_reasons:
             self.skipped.labels(name, reason)
+        for limit in limits:
+            self.limit_reached.labels(name, limit)
 
     def declare(self, *, rules: Iterable[str], loss_reasons: Iterable[str]) -> None:
         """Let the counters of the redaction and of losses exist at 0."""

@@ -98,8 +98,16 @@ MISTAKES = {
         (
             '4: source.exlude: unknown key; did you mean "exclude"? allowed are '
             "name, include, exclude, dialect, labels, max_line, repair, documents, copy_grace, "
-            "hold_directory, rotated, protect, id, symlinks, owners"
+            "hold_directory, rotated, protect, id, symlinks, owners, limits"
         ),
+    ),
+    "a limit of nothing": (
+        '[[source]]\nname = "a"\ninclude = ["x/*"]\nlimits = { ratio = 0 }\n' + SINK,
+        "4: source.limits.ratio: ratio must be at least 1",
+    ),
+    "a limit of another kind": (
+        '[[source]]\nname = "a"\ninclude = ["x/*"]\nlimits = { partitions = "64" }\n' + SINK,
+        '4: source.limits.partitions: expected a whole number, found "64"',
     ),
     "unknown key in an inline table": (
         BOTH + "batch = {\n" + ' ages = "3s" }\n',

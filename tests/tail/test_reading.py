@@ -10,12 +10,15 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 import pytest
 import zstandard
 
 from tests.tail.follower import KEY, Follower, Writer
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint, Chunk, Rejection
+from tracesidecar.tail.options import SourceLimits
 from tracesidecar.tail.reading import compressed
+from tracesidecar.tail.reading.compressed import LINE_BYTES, SMALLEST_INPUT_BYTES
 from tracesidecar.units import Size
 
 MIB = 1 << 20
@@ -296,14 +299,84 @@ def test_a_damaged_archive_is_reported_once_and_the_others_arrive(
     assert not Counter(writer.written) - follower.count_lines()
 
 
-def test_a_bomb_is_given_up(
-    follow: Callable[..., Follower], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+@pytest.mark.parametrize(
+    "content", [b"\n" * 3 * MIB, b'{"a":1}\n' * MIB], ids=["blank lines", "short lines"]
+)
+def test_a_bomb_waits_at_the_ratio_and_goes_on_with_a_higher_one(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, suffix: str, content: bytes
 ) -> None:
-    monkeypatch.setattr(compressed, "BOMB_BYTES", 4 * MIB)
-    follower = follow(include=(f"{tmp_path}/traces/*",))
-    (follower.traces / "a.jsonl.gz").write_bytes(gzip.compress(b"\n" * 50 * MIB))
+    follower = follow(include=(f"{tmp_path}/traces/*",), limits=SourceLimits(ratio=100))
+    packed = gzip.compress(content) if suffix == "gz" else zstandard.compress(content)
+    bomb = follower.traces / f"a.jsonl.{suffix}"
+    bomb.write_bytes(packed)
+    (follower.traces / "good.jsonl").write_bytes(b'{"good":1}\n')
     follower.turns()
-    assert [loss.reason for loss in follower.losses] == ["bomb"]
+    allowed = 100 * max(SMALLEST_INPUT_BYTES, len(packed))
+    counted = max(sum(len(line) + 1 for line in follower.lines), LINE_BYTES * len(follower.lines))
+    assert 0 < counted <= allowed + 2 * LINE_BYTES
+    assert b'{"good":1}' in follower.lines
+    (limit,) = follower.last.limits
+    assert (limit.source, limit.limit, limit.allowed, limit.waiting, limit.path) == (
+        "agent",
+        "ratio",
+        100,
+        1,
+        str(bomb),
+    )
+    assert limit.used > 100
+    follower.restart()
+    follower.turns()
+    assert [each.limit for each in follower.last.limits] == ["ratio"]
+    bomb.unlink()  # our link keeps what may still be read
+    follower.turns()
+    follower.restart()
+    follower.turns()
+    assert [each.limit for each in follower.last.limits] == ["ratio"]
+    follower.sources = [
+        msgspec.structs.replace(follower.sources[0], limits=SourceLimits(ratio=1_000_000))
+    ]
+    follower.restart()
+    follower.turns()
+    assert follower.last.limits == ()
+    assert b"".join(line + b"\n" for line in follower.lines if b"good" not in line) == content
+    assert follower.losses == []
+
+
+def test_a_lower_limit_changes_nothing_of_what_was_read(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/*",), limits=SourceLimits(ratio=10_000))
+    content = b'{"a":1}\n' * 100_000
+    (follower.traces / "a.jsonl.gz").write_bytes(gzip.compress(content))
+    follower.turns()
+    assert len(follower.lines) == 100_000
+    follower.sources = [msgspec.structs.replace(follower.sources[0], limits=SourceLimits(ratio=10))]
+    follower.restart()
+    follower.turns()
+    (follower.traces / "a.jsonl.gz").rename(follower.traces / "a.jsonl.1.gz")
+    follower.turns()
+    assert len(follower.lines) == 100_000
+    assert follower.losses == []
+    assert follower.last.limits == ()
+
+
+def test_a_bomb_that_is_gone_before_it_may_be_read_is_a_loss(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path
+) -> None:
+    follower = follow(
+        include=(f"{tmp_path}/traces/*",), protect="never", limits=SourceLimits(ratio=100)
+    )
+    bomb = follower.traces / "a.jsonl.gz"
+    bomb.write_bytes(gzip.compress(b'{"a":1}\n' * MIB))
+    follower.turns()
+    follower.stop()
+    bomb.unlink()
+    follower.start()
+    follower.turns(12)
+    (loss,) = follower.losses
+    assert loss.reason in ("bomb", "gone", "deleted")
+    assert follower.last.limits == ()
 
 
 def test_two_readers_apart_in_one_archive_do_not_decompress_it_from_the_beginning_each_time(

@@ -16,6 +16,7 @@ from tracesidecar.batch.manifest import (
     digest_last_line,
     encode_manifest,
 )
+from tracesidecar.batch.partitions import PartitionKey
 
 __all__ = [
     "BatchBuilder",
@@ -25,6 +26,7 @@ __all__ = [
     "Manifest",
     "ManifestObject",
     "ManifestRange",
+    "PartitionKey",
     "PreparedBatch",
     "decode_manifest",
     "digest_last_line",

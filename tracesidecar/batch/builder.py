@@ -7,8 +7,8 @@ import secrets
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +25,7 @@ from tracesidecar.batch.manifest import (
     digest_last_line,
     encode_manifest,
 )
+from tracesidecar.batch.partitions import PartitionKey
 from tracesidecar.dialects import SCHEMA_VERSION, DialectEvent
 from tracesidecar.journal import (
     ObjectPart,
@@ -59,7 +60,8 @@ class PreparedBatch:
 
     `batch` is None if every line was rejected or blank: then there is nothing to send, only to
     commit (a store still gets the manifest). `reached` has the checkpoint of each segment once the
-    batch is committed. `lines` counts the lines that were accepted, whatever they became.
+    batch is committed. `lines` counts the lines that were accepted, whatever they became, and
+    `displaced` the records of each source that are not in the partition of their day.
     """
 
     plan: Plan
@@ -67,6 +69,7 @@ class PreparedBatch:
     reached: dict[int, Checkpoint]
     quarantined: tuple[QuarantinedLine, ...]
     lines: int
+    displaced: Mapping[str, int] = field(default_factory=dict)
 
 
 class BatchBuilder:
@@ -82,16 +85,19 @@ class BatchBuilder:
         redriven: tuple[int, ...] = (),
         *,
         capacity: BatchCapacity | None = None,
+        planned: Container[PartitionKey] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Begin a batch. `redriven` are the quarantine entries of its chunks, one each.
 
-        Without a capacity it is never full.
+        Without a capacity it is never full. `planned` are the partitions of a plan that is made
+        again otherwise than it was.
         """
         self._spec = spec
         self._narrowing = spec.narrowing
         self._capacity = capacity
         self._redriven = redriven
+        self._planned = planned
         self._clock = clock
         self._began = 0.0
         self._contents: Contents | None = None
@@ -165,7 +171,7 @@ class BatchBuilder:
         """
         if self._contents is None:
             self._began = self._clock()
-            self._contents = begin_contents(self._spec, int(self._began))
+            self._contents = begin_contents(self._spec, int(self._began), self._planned)
             self._is_empty = False
         contents, segment, next_ = self._contents, clean.segment, clean.next
         before = contents.records
@@ -268,7 +274,8 @@ class BatchBuilder:
                 single,
             )
         reached = {} if self._redriven else self._reached
-        return PreparedBatch(plan, batch, reached, tuple(self._quarantined), self._lines)
+        displaced = contents.displaced if contents else {}
+        return PreparedBatch(plan, batch, reached, tuple(self._quarantined), self._lines, displaced)
 
     def _plan_records(self, records: Sequence[Record]) -> PlannedRecords:
         """Return the records for the plan, if the destination can be asked for them."""

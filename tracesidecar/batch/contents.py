@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
-from tracesidecar.batch.encoding import Encoding
+from tracesidecar.batch.encoding import BatchSpec, Encoding
 from tracesidecar.batch.event_time import BatchClock
 from tracesidecar.batch.layout import day
+from tracesidecar.batch.partitions import PartitionBudget, PartitionKey
 from tracesidecar.dialects import DialectEvent, Event
 from tracesidecar.encode import (
+    DISPLACED,
     EventLinesEncoder,
     LinesEncoder,
     ParquetEncoder,
@@ -28,6 +31,10 @@ from tracesidecar.model import CleanChunk, Record
 
 RECORD_OVERHEAD_BYTES = 500
 """What a single record takes in memory beside its bytes."""
+
+
+_NOWHERE = PartitionKey("", "")
+"""The one partition of what is no lake."""
 
 
 class ChunkPart(NamedTuple):
@@ -52,8 +59,10 @@ class Contents(Protocol):
     Takes clean chunks with their events, in order. `records` counts the records so far,
     `size_bytes` is their size before compression and `held_bytes` the memory taken. `bodies` and
     `single_records` end it: one of them has the records, and nothing can be added afterwards.
+    `displaced` counts the records that are not in the partition of their day, by source.
     """
 
+    displaced: Counter[str]
     records: int
     size_bytes: int
     held_bytes: int
@@ -86,11 +95,16 @@ class Contents(Protocol):
         ...
 
 
-def begin_contents(encoding: Encoding, at: int) -> Contents:
-    """Begin the contents of a batch whose time is `at` (whole seconds since the epoch)."""
+def begin_contents(
+    encoding: BatchSpec, at: int, planned: Container[PartitionKey] | None = None
+) -> Contents:
+    """Begin the contents of a batch whose time is `at` (whole seconds since the epoch).
+
+    `planned` are the partitions of a batch that is made again otherwise than it was planned.
+    """
     if encoding.takes == "records":
         return SingleRecords(encoding, at)
-    return EncodedEvents(encoding, at) if encoding.interprets else RawLines(encoding, at)
+    return EncodedEvents(encoding, at, planned) if encoding.interprets else RawLines(encoding, at)
 
 
 class RawLines:
@@ -99,6 +113,7 @@ class RawLines:
     def __init__(self, encoding: Encoding, at: int) -> None:
         self._encoder = LinesEncoder(encoding.compression)
         self._partition = partition_folder(lake_root("raw"), day(at))
+        self.displaced = Counter[str]()
         self.records = 0
         self.size_bytes = 0
         self.held_bytes = 0
@@ -142,23 +157,50 @@ class EventBody(Protocol):
         """Take events; return those whose record is over the limit."""
         ...
 
+    def move_to(self, other: Self) -> None:
+        """Add all events to another body, marked as displaced; nothing can be added afterwards."""
+        ...
+
     def finish(self) -> bytes:
         """Return the encoded body; nothing can be added afterwards."""
         ...
 
 
+class _Partition:
+    """The events of one day and dialect, until they go to the day of arrival."""
+
+    def __init__(self, folder: str, body: EventBody) -> None:
+        self._folder = folder
+        self.body = body
+        self._moved_to: _Partition | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where the events are in the lake."""
+        return self._folder if self._moved_to is None else self._moved_to.folder
+
+    def move_to(self, other: _Partition) -> None:
+        """Add the events to those of another partition."""
+        self.body.move_to(other.body)
+        self._moved_to = other
+
+
 class EncodedEvents:
     """Encoded events: for a store one object per day and dialect, otherwise one body."""
 
-    def __init__(self, encoding: Encoding, at: int) -> None:
+    def __init__(
+        self, encoding: BatchSpec, at: int, planned: Container[PartitionKey] | None
+    ) -> None:
+        """`planned` are the partitions of a batch that is made again."""
         self._is_store = encoding.is_store
         self._clock = BatchClock(at, encoding.narrowing)
         self._root = lake_root(encoding.format)
         self._begin_body = _body_factory(encoding, is_store=self._is_store)
-        self._bodies: dict[tuple[str, str], EventBody] = {}
-        self._partitions: dict[tuple[str, str], str] = {}
-        self._parts: list[ChunkPart] = []
+        self._partitions: dict[PartitionKey, _Partition] = {}
+        self._budget = PartitionBudget(day(at), encoding.partitions, planned)
+        self._parts: list[_Part] = []
         self._chunks = 0
+        self.displaced = Counter[str]()
         self.records = 0
         self.size_bytes = 0
         self.held_bytes = 0
@@ -169,22 +211,22 @@ class EncodedEvents:
         run: list[Event] = []
         key = None
         for dialect, event in self._clock.date(events):
-            new_key = ((event.event_time or "")[:10] if self._is_store else "", dialect)
+            new_key = PartitionKey((event.event_time or "")[:10] if self._is_store else "", dialect)
             if new_key != key:
                 key, run = new_key, []
                 runs.append(_Run(key, run))
             run.append(event)
         too_large: list[Event] = []
-        joined = self._join_runs(runs)
-        self._begin_bodies({partition for partition, _, _ in joined})
-        for partition, dialect, together in joined:
-            body = self._bodies[partition]
+        places: dict[PartitionKey, _Partition] = {}
+        for key, together in self._join_runs(runs):
+            partition = places[key] = self._find_partition(clean.segment.source, key, together)
+            body = partition.body
             records, held_bytes = body.records, body.held_bytes
-            too_large += body.add(together, dialect)
+            too_large += body.add(together, key.dialect)
             self.records += body.records - records
             self.held_bytes += body.held_bytes - held_bytes
         if self._is_store and runs:
-            self._note_parts(clean, runs, {id(event) for event in too_large})
+            self._note_parts(clean, runs, places, {id(event) for event in too_large})
         self._chunks += 1
         self.size_bytes += len(clean.data)
         return tuple(sorted({line_offset(event) for event in too_large}))
@@ -192,11 +234,13 @@ class EncodedEvents:
     def bodies(self) -> list[tuple[str, bytes, int]]:
         """Return the body of each partition."""
         partitions = [
-            (self._partitions[key], body) for key, body in self._bodies.items() if body.records
+            (partition.folder, partition.body)
+            for partition in self._partitions.values()
+            if partition.body.records
         ]
         return [
-            (partition, body.finish(), body.records)
-            for partition, body in sorted(partitions, key=itemgetter(0))
+            (folder, body.finish(), body.records)
+            for folder, body in sorted(partitions, key=itemgetter(0))
         ]
 
     def single_records(self) -> tuple[Record, ...]:
@@ -205,35 +249,60 @@ class EncodedEvents:
 
     def parts(self) -> Sequence[ChunkPart]:
         """Return which lines are in which object."""
-        return self._parts if len(self._bodies) > 1 else ()
+        if len(self._partitions) < 2:
+            return ()
+        return [ChunkPart(part.partition.folder, *part[1:]) for part in self._parts]
 
     def offsets(self) -> Sequence[int]:
         """Return nothing: the events are in bodies."""
         return ()
 
-    def _join_runs(
-        self, runs: Sequence[_Run]
-    ) -> list[tuple[tuple[str, str], str, Sequence[Event]]]:
-        """Return what each body takes of a chunk: its partition, the dialect and the events.
+    def _join_runs(self, runs: Sequence[_Run]) -> list[tuple[PartitionKey, list[Event]]]:
+        """Return what each body takes of a chunk: its day and dialect, and the events.
 
         A body of one day and dialect takes them at once, the one body of all in their order.
         """
         if not self._is_store:
-            return [(("", ""), run.key[1], run.events) for run in runs]
-        joined: dict[tuple[str, str], list[Event]] = {}
+            return [(run.key, run.events) for run in runs]
+        joined: dict[PartitionKey, list[Event]] = {}
         for run in runs:
             joined.setdefault(run.key, []).extend(run.events)
-        return [(key, key[1], events) for key, events in joined.items()]
+        return list(joined.items())
 
-    def _begin_bodies(self, keys: Iterable[tuple[str, str]]) -> None:
-        new = [key for key in keys if key not in self._bodies]
-        self._partitions |= {
-            key: partition_folder(self._root, *key) if self._is_store else "" for key in new
-        }
-        self._bodies |= {key: self._begin_body() for key in new}
+    def _find_partition(self, source: str, key: PartitionKey, events: list[Event]) -> _Partition:
+        """Return where events go; if that is not their day, they are marked."""
+        if not self._is_store:
+            return self._open(_NOWHERE)
+        placed, moved = self._budget.place(source, key)
+        for former in moved:
+            self._move(source, former)
+        if placed != key:
+            self.displaced[source] += len(events)
+            for event in events:
+                event.event_time_source = DISPLACED
+        return self._open(placed)
+
+    def _move(self, source: str, key: PartitionKey) -> None:
+        """Add the events of a partition to those of the day of arrival."""
+        former, arrival = self._partitions.pop(key), self._open(self._budget.at_arrival(key))
+        before = former.body.held_bytes + arrival.body.held_bytes
+        self.displaced[source] += former.body.records
+        former.move_to(arrival)
+        self.held_bytes += arrival.body.held_bytes - before
+
+    def _open(self, key: PartitionKey) -> _Partition:
+        partition = self._partitions.get(key)
+        if partition is None:
+            folder = partition_folder(self._root, *key) if self._is_store else ""
+            partition = self._partitions[key] = _Partition(folder, self._begin_body())
+        return partition
 
     def _note_parts(
-        self, clean: CleanChunk, runs: Sequence[_Run], too_large: AbstractSet[int]
+        self,
+        clean: CleanChunk,
+        runs: Sequence[_Run],
+        places: Mapping[PartitionKey, _Partition],
+        too_large: AbstractSet[int],
     ) -> None:
         """Note which lines of a chunk went where; a chunk of rejected lines is in no object.
 
@@ -251,8 +320,8 @@ class EncodedEvents:
             end = min(max(end, start), clean.end)
             is_whole = len(runs) == 1
             self._parts.append(
-                ChunkPart(
-                    self._partitions[run.key],
+                _Part(
+                    places[run.key],
                     self._chunks,
                     start,
                     end,
@@ -269,8 +338,20 @@ class EncodedEvents:
 class _Run(NamedTuple):
     """Consecutive events of one day and dialect."""
 
-    key: tuple[str, str]
+    key: PartitionKey
     events: list[Event]
+
+
+class _Part(NamedTuple):
+    """A `ChunkPart` while its partition may still move."""
+
+    partition: _Partition
+    chunk: int
+    start: int
+    end: int
+    lines: int
+    rejected: int
+    records: int
 
 
 def _count(sorted_offsets: list[int], start: int, end: int) -> int:
@@ -283,7 +364,13 @@ def _body_factory(encoding: Encoding, *, is_store: bool) -> Callable[[], EventBo
     if encoding.format == "parquet":
         return ParquetEncoder
     encode = encoder_for(encoding.format, partitioned=is_store)
-    return partial(EventLinesEncoder, encode, encoding.compression, encoding.record_limit_bytes)
+    return partial(
+        EventLinesEncoder,
+        encode,
+        encoding.format,
+        encoding.compression,
+        encoding.record_limit_bytes,
+    )
 
 
 class SingleRecords:
@@ -303,6 +390,7 @@ class SingleRecords:
         )
         self._records: list[Record] = []
         self._offsets: list[int] = []
+        self.displaced = Counter[str]()
         self.records = 0
         self.size_bytes = 0
         self.held_bytes = 0

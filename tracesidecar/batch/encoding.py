@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.encode import EXTENSIONS, Content, Format, Narrowing, narrowing_of
@@ -52,7 +53,8 @@ class BatchSpec(Encoding):
     """Everything that shapes the batches of one sink.
 
     `fingerprint` identifies what shapes the bytes; `labels` are per source and go into the
-    manifest. `keeps_records`: the destination can be asked which records it has.
+    manifest. `keeps_records`: the destination can be asked which records it has. `partitions` is
+    how many partitions each source may have in a batch.
     """
 
     sink: str
@@ -61,3 +63,4 @@ class BatchSpec(Encoding):
     rules: str
     labels: dict[str, dict[str, str]]
     keeps_records: bool = False
+    partitions: Mapping[str, int] = field(default_factory=dict)

@@ -28,6 +28,7 @@ _CUSTOM: dict[object, dict[str, Any]] = {
 _NAMES = {
     "DaemonOptions": "daemon",
     "SourceOptions": "source",
+    "SourceLimits": "source.limits",
     "RedactionOptions": "redaction",
     "CustomRule": "redaction.rule",
     "RedactionTest": "redaction.test",

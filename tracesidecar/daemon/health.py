@@ -22,14 +22,22 @@ from tracesidecar.introspect.lag import (
     Remainder,
     measure_lag,
 )
-from tracesidecar.introspect.status import Figures, StatusReport, build_report
+from tracesidecar.introspect.status import (
+    Figures,
+    LimitReport,
+    StatusReport,
+    build_report,
+    report_limits,
+)
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import CounterKey, Metrics
 from tracesidecar.pipeline import Service, SinkPhase, SinkState, WorkerContext
 from tracesidecar.sanitize import printable
 from tracesidecar.tail import (
     READABLE_STATES,
+    LimitName,
     LinkedFiles,
+    ReachedLimit,
     Scan,
     SegmentState,
     SkipReason,
@@ -66,7 +74,7 @@ class SinkHealth(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The document of /status.
+    """The document of /status. `limits` are the budgets at which sources wait.
 
     `stuck_seconds` is for how long the worker thread has been standing still. `files` have a name;
     `segments` are all that are known, also files that are gone.
@@ -83,6 +91,7 @@ class Health(msgspec.Struct, frozen=True):
     at_risk_bytes: int
     memory_bytes: int
     sinks: tuple[SinkHealth, ...]
+    limits: tuple[LimitReport, ...] = ()
 
     @classmethod
     def before_start(cls, reason: str) -> Health:
@@ -110,6 +119,7 @@ class _Stock:
     cached_bytes: int
     unreadable: Sequence[UnreadablePath]
     skipped: Mapping[tuple[str, SkipReason], int]
+    limits: tuple[ReachedLimit, ...] = ()
 
 
 class _RetryCounts:
@@ -162,6 +172,7 @@ class HealthMonitor:
         self._counted: set[tuple[str, SegmentState]] = set()
         self._troubled: set[str] = set()
         self._skipping: set[tuple[str, SkipReason]] = set()
+        self._limited: set[tuple[str, LimitName]] = set()
 
     async def check_health(self) -> Health:
         """Return how the service is now; the cost grows with the backlog, not with the files."""
@@ -202,6 +213,7 @@ class HealthMonitor:
             sources=sources,
             deleted_bytes=stock.scan.deleted_bytes if stock.scan else 0,
             set_aside=stock.scan.set_aside if stock.scan else LinkedFiles(),
+            limits=stock.limits,
         )
         report = await asyncio.to_thread(
             build_report, configuration, self._journal, figures, running=True
@@ -265,6 +277,7 @@ class HealthMonitor:
             at_risk_bytes=sum(stock.lag.at_risk_bytes.values()),
             memory_bytes=sum(stock.held_bytes.values()) + stock.cached_bytes,
             sinks=sinks,
+            limits=report_limits(stock.limits),
         )
         self._set_gauges(health, stock)
         return health
@@ -299,6 +312,10 @@ class HealthMonitor:
         self._skipping |= stock.skipped.keys()
         for source, reason in self._skipping:
             metrics.skipped.labels(source, reason).set(stock.skipped.get((source, reason), 0))
+        reached = {(each.source, each.limit) for each in stock.limits}
+        self._limited |= reached
+        for source, limit in self._limited:
+            metrics.limit_reached.labels(source, limit).set((source, limit) in reached)
         metrics.ready.set(health.is_ready)
         metrics.held_bytes.set(health.held_bytes)
         metrics.at_risk_bytes.set(health.at_risk_bytes)
@@ -321,6 +338,8 @@ class HealthMonitor:
         if self._service.is_stopped:
             yield "the redaction has failed its test: nothing is shipped, see the log"
         yield from _describe_unreadable(stock.unreadable)
+        for limit in report_limits(stock.limits):
+            yield f"source {limit.source}: {limit.reason}"
         for sink in sinks:
             if reason := _stall(states[sink.name], sink, now):
                 yield reason
@@ -345,6 +364,7 @@ def _take_stock(context: WorkerContext, *, clock: Callable[[], float]) -> _Stock
         context.cached_bytes,
         context.tailer.list_unreadable(),
         context.tailer.count_skipped(),
+        intake.list_reached_limits(),
     )
 
 

@@ -107,4 +107,6 @@ def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) 
             interpretation,
             host_name(),
         )
+    if encoding_of(options).is_store:
+        what += tuple(source.limits.partitions for source in configuration.source)
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:16]

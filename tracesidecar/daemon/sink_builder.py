@@ -60,6 +60,7 @@ class SinkBuilder:
             rules=self._rules,
             labels={source.name: source.labels for source in configuration.source},
             keeps_records=keeps_records(options),
+            partitions={source.name: source.limits.partitions for source in configuration.source},
         )
         events = SinkEvents(options.name, self._metrics)
         delivery = Delivery(build_sink(options), events, mask=Mask.of(options))

@@ -33,7 +33,7 @@ from tracesidecar.pipeline import (
 from tracesidecar.progress import Progress
 from tracesidecar.sanitize import RejectionReason
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.tail import LossReason, SkipReason, link_folder
+from tracesidecar.tail import LimitName, LossReason, SkipReason, link_folder
 from tracesidecar.tail.build import build_tailer
 
 if TYPE_CHECKING:
@@ -137,7 +137,9 @@ class Wiring:
     def _declare_metrics(self, sanitizer: Sanitizer) -> None:
         self._metrics.declare(rules=sanitizer.marks, loss_reasons=get_args(LossReason))
         for source in self._configuration.source:
-            self._metrics.declare_source(source.name, RejectionReason, get_args(SkipReason))
+            self._metrics.declare_source(
+                source.name, RejectionReason, get_args(SkipReason), get_args(LimitName)
+            )
 
     def _build_tailer(self, watcher: Watcher | None) -> Tailer:
         configuration, daemon = self._configuration, self._configuration.daemon

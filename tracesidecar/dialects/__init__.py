@@ -6,7 +6,7 @@ A dialect's own module is imported when the first file needs it.
 
 from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
 from tracesidecar.dialects.conflict import LineOrigin, derive_id
-from tracesidecar.dialects.event import SCHEMA_VERSION, Event
+from tracesidecar.dialects.event import SCHEMA_VERSION, Event, TimeSource
 from tracesidecar.dialects.file_name import OTHER_ROOT, FileName, strip_rotation
 from tracesidecar.dialects.ids import digest_file
 from tracesidecar.dialects.interpreter import DialectEvent, Identify, Interpreter
@@ -31,6 +31,7 @@ __all__ = [
     "Identify",
     "Interpreter",
     "LineOrigin",
+    "TimeSource",
     "UnreadableState",
     "cost_source",
     "decode_state",

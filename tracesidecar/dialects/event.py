@@ -37,7 +37,7 @@ A `model_call` has usage or is the API call itself, a `model_message` is text wi
 `state` is bookkeeping or text that another line has too.
 """
 
-TimeSource = Literal["line", "carried", "file", "ingest"]
+TimeSource = Literal["line", "carried", "file", "ingest", "beyond_limit"]
 UsageScope = Literal["call", "partial", "repeat", "cumulative", "agent_total", "session_total"]
 Outcome = Literal["success", "failure", "unknown"]
 LineState = Literal["ok", "repaired"]
@@ -159,7 +159,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
         TimeSource | None,
         _column(
             "Where event_time comes from: the line, an earlier line, the file, "
-            "or the time of shipping",
+            "or the time of shipping; beyond_limit: the row is in the partition of the day of "
+            "arrival, because its batch had too many days (limits.partitions)",
             ecs="tracesidecar.event_time_source",
             ocsf="unmapped.event_time_source",
             required=True,

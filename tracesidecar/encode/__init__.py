@@ -17,6 +17,7 @@ from tracesidecar.encode.control_characters import (
     escape_control_characters,
     replace_control_characters,
 )
+from tracesidecar.encode.displaced import DISPLACED
 from tracesidecar.encode.event_fields import epoch_microseconds
 from tracesidecar.encode.formats import encoder_for
 from tracesidecar.encode.jsonl import (
@@ -36,6 +37,7 @@ from tracesidecar.encode.lake_layout import (
     format_of,
     lake_root,
     partition_folder,
+    partition_of,
 )
 from tracesidecar.encode.limit import encode_within
 from tracesidecar.encode.otlp_request import count_rejected_records, export_request, to_protobuf
@@ -53,6 +55,7 @@ from tracesidecar.encode.severity import severity_of
 __all__ = [
     "COMPACTIONS",
     "CONTENT_FORMS",
+    "DISPLACED",
     "EXTENSIONS",
     "FORMATS",
     "MANIFESTS",
@@ -83,6 +86,7 @@ __all__ = [
     "open_parquet_writer",
     "parquet_schema",
     "partition_folder",
+    "partition_of",
     "replace_control_characters",
     "severity_of",
     "to_protobuf",

@@ -10,6 +10,7 @@ import zstandard
 from isal import isal_zlib
 
 from tracesidecar.dialects import Event
+from tracesidecar.encode.displaced import mark_displaced
 from tracesidecar.encode.formats import RecordEncoder
 from tracesidecar.encode.limit import encode_within
 from tracesidecar.model import Compression
@@ -113,9 +114,16 @@ class LinesEncoder:
 class EventLinesEncoder:
     """Makes one compressed body of events, each as a record on its own line."""
 
-    def __init__(self, encode: RecordEncoder, compression: Compression, limit_bytes: int) -> None:
-        """`limit_bytes` is the most that one record may have, 0 for no limit."""
+    def __init__(
+        self, encode: RecordEncoder, record_format: str, compression: Compression, limit_bytes: int
+    ) -> None:
+        """`limit_bytes` is the most that one record may have, 0 for no limit.
+
+        `encode` writes records of the format.
+        """
         self._encode = encode
+        self._format = record_format
+        self._compression: Compression = compression
         self._limit = limit_bytes
         self._lines = LinesEncoder(compression)
         self.records = 0
@@ -139,6 +147,17 @@ class EventLinesEncoder:
             self.records += len(records)
             self.held_bytes = self._lines.encoded_bytes
         return too_large
+
+    def move_to(self, other: EventLinesEncoder) -> None:
+        """Add all records to another body, marked as displaced; this one cannot be used again."""
+        lines = decode_lines(self._lines.finish(), self._compression)
+        other.take(mark_displaced(lines, self._format), self.records)
+
+    def take(self, lines: bytes, records: int) -> None:
+        """Add records that are encoded already."""
+        self._lines.add(lines)
+        self.records += records
+        self.held_bytes = self._lines.encoded_bytes
 
     def finish(self) -> bytes:
         """Return the finished body; the encoder cannot be used again."""

@@ -6,6 +6,7 @@ back. A new layout gets a new version in its path.
 
 from __future__ import annotations
 
+import re
 from typing import Literal, get_args
 
 RecordFormat = Literal["raw", "event", "ecs", "ocsf", "cef", "leef", "otlp"]
@@ -41,3 +42,12 @@ def partition_folder(root: str, day: str, dialect: str = "") -> str:
     `day` and `dialect` are values of the partitions `dt` and `dialect`, or patterns of them.
     """
     return f"{root}/dt={day}/dialect={dialect}" if dialect else f"{root}/dt={day}"
+
+
+def partition_of(name: str) -> tuple[str, str] | None:
+    """Return day and dialect of an object of events by its name, None for any other object."""
+    found = _PARTITION.search(name)
+    return (found[1], found[2]) if found else None
+
+
+_PARTITION = re.compile(partition_folder("", "([0-9-]+)", "([^/]+)") + "/[^/]+$")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple
 
 from tracesidecar.dialects import COLUMNS, Column, Event
+from tracesidecar.encode.displaced import DISPLACED
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,6 +144,21 @@ class ParquetEncoder:
         self.records += len(events)
         return []
 
+    def move_to(self, other: ParquetEncoder) -> None:
+        """Add all rows to another file, marked as displaced; this one cannot be used again."""
+        if (batch := self._columns.flush()) is not None:
+            self._keep(batch)
+        other.take(map(_mark_displaced, self._batches), self.records)
+        self._batches, self._batches_bytes = [], 0
+
+    def take(self, batches: Iterable[pa.RecordBatch], records: int) -> None:
+        """Add rows that are columns already, after those that were added before."""
+        if (batch := self._columns.flush()) is not None:
+            self._keep(batch)
+        for batch in batches:
+            self._keep(batch)
+        self.records += records
+
     def finish(self) -> bytes:
         """Return the sorted file; the encoder cannot be used again."""
         import pyarrow as pa
@@ -159,6 +175,14 @@ class ParquetEncoder:
     def _keep(self, batch: pa.RecordBatch) -> None:
         self._batches.append(batch)
         self._batches_bytes += int(batch.nbytes)
+
+
+def _mark_displaced(batch: pa.RecordBatch) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    at = batch.schema.get_field_index("event_time_source")
+    field = batch.schema.field(at)
+    return batch.set_column(at, field, pa.array([DISPLACED] * batch.num_rows, field.type))
 
 
 def open_parquet_writer(output: object, compression_level: int) -> pq.ParquetWriter:

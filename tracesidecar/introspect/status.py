@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,11 +23,14 @@ from tracesidecar.introspect.lag import (
 )
 from tracesidecar.introspect.resting import let_finished_rest
 from tracesidecar.journal import Journal, LostBytes, Notice, SinkRow, is_locked
+from tracesidecar.sanitize import printable
 from tracesidecar.sinks import SinkOptions, deciding_sinks, destination_of, promise_of
 from tracesidecar.tail import (
     READABLE_STATES,
+    LimitName,
     LinkedFiles,
     Protection,
+    ReachedLimit,
     SegmentRecord,
     SegmentState,
     SourceSummary,
@@ -72,13 +75,26 @@ class SinkReport(msgspec.Struct, frozen=True):
     lag_seconds: float
 
 
+class LimitReport(msgspec.Struct, frozen=True):
+    """A budget at which a source waits; the fields are those of `tail.ReachedLimit`."""
+
+    source: str
+    limit: LimitName
+    used: int
+    allowed: int
+    waiting: int
+    path: str
+    reason: str
+
+
 class SourceReport(msgspec.Struct, frozen=True):
     """One source: its files that have a name, and their bytes on disk.
 
     `at_risk_bytes` is defined by `introspect.lag.LagReport`. `protection` is the weakest that the
     daemon could give a file, "unknown" before it has taken the first one. `protections` counts the
     files by kind, for people; the document leaves it out. `lost_files_uncounted` are the files that
-    lost a number of bytes that nobody knows.
+    lost a number of bytes that nobody knows. `limits` are the budgets at which it waits; only the
+    daemon knows them.
     """
 
     name: str
@@ -91,6 +107,7 @@ class SourceReport(msgspec.Struct, frozen=True):
     protection: Protection | Literal["unknown"]
     protections: dict[Protection, int]
     rewritten: int = 0
+    limits: tuple[LimitReport, ...] = ()
 
 
 class HeldReport(msgspec.Struct, frozen=True):
@@ -140,7 +157,7 @@ class StatusReport(msgspec.Struct, frozen=True):
         document["sources"] = [
             {
                 name: value
-                for name, value in msgspec.structs.asdict(source).items()
+                for name, value in msgspec.to_builtins(source).items()
                 if name != "protections"
             }
             for source in self.sources
@@ -161,6 +178,7 @@ class Figures:
     sources: Mapping[str, SourceSummary]
     deleted_bytes: int
     set_aside: LinkedFiles
+    limits: Sequence[ReachedLimit] = ()
 
 
 def build_report(
@@ -237,7 +255,24 @@ class _JournalCounts:
             protection=weakest(summary.protections),
             protections=dict(summary.protections),
             rewritten=self.rewritten.get(name, 0),
+            limits=report_limits(each for each in figures.limits if each.source == name),
         )
+
+
+def report_limits(reached: Iterable[ReachedLimit]) -> tuple[LimitReport, ...]:
+    """Return reached limits as a document shows them: paths are printable."""
+    return tuple(
+        LimitReport(
+            each.source,
+            each.limit,
+            each.used,
+            each.allowed,
+            each.waiting,
+            printable(each.path),
+            each.reason,
+        )
+        for each in reached
+    )
 
 
 def _report_held(configuration: Configuration, figures: Figures) -> HeldReport:

@@ -15,7 +15,7 @@ from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.rewrites import Rewrites
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.sinks import deciding_sinks
-from tracesidecar.tail import Scan, SegmentView, rank_in_family
+from tracesidecar.tail import ReachedLimit, Scan, SegmentView, rank_in_family
 from tracesidecar.tail.tailer import Tailer
 
 FEW_SEGMENTS = 1000
@@ -199,6 +199,10 @@ class Intake:
     def acknowledge_all(self) -> None:
         """Report every segment, as the tailer expects after a start."""
         self.acknowledge(tuple(self._tailer.segments()))
+
+    def list_reached_limits(self) -> tuple[ReachedLimit, ...]:
+        """Return the budgets at which sources wait."""
+        return self._tailer.list_reached_limits()
 
     def find_required_offset(self, view: SegmentView) -> int:
         """Return how far every sink that must have the segment has it.

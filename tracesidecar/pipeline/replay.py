@@ -11,13 +11,14 @@ import msgspec
 from tracesidecar.batch import (
     BatchBuilder,
     Encoding,
+    PartitionKey,
     PreparedBatch,
     decode_manifest,
     encode_manifest,
     record_offsets,
 )
 from tracesidecar.dialects import DialectEvent
-from tracesidecar.encode import compression_of, format_of
+from tracesidecar.encode import compression_of, format_of, partition_of
 from tracesidecar.journal import Plan, PlannedObject, QuarantinedLine
 from tracesidecar.model import BEGINNING, Checkpoint, CleanChunk, Payload, Range
 from tracesidecar.pipeline.worker_context import WorkerContext
@@ -98,7 +99,14 @@ def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
     redriven = tuple(
         entry for entry, chunk in zip(plan.redriven, chunks, strict=False) if chunk is not None
     )
-    builder = BatchBuilder(spec, redriven, clock=lambda: plan.time)
+    is_as_planned = plan.fingerprint == spec.fingerprint and None not in chunks
+    builder = BatchBuilder(
+        spec,
+        redriven,
+        # A row that moved to another object could be in both, or in none of those that arrived.
+        planned=None if is_as_planned else _find_partitions(plan),
+        clock=lambda: plan.time,
+    )
     for chunk in chunks:
         if chunk is not None:
             if not plan.redriven:
@@ -115,6 +123,12 @@ def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
         each.sha256 for each in plan.objects[:-1]
     ]
     return ReplayedBatch(prepared, is_same=is_same, readable=readable)
+
+
+def _find_partitions(plan: Plan) -> frozenset[PartitionKey]:
+    """Return the partitions of the objects of a plan."""
+    found = (partition_of(each.name) for each in plan.objects)
+    return frozenset(PartitionKey(*key) for key in found if key is not None)
 
 
 def adopt_stored(prepared: PreparedBatch, plan: Plan, stored: Container[str]) -> PreparedBatch:

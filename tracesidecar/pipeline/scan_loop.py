@@ -14,7 +14,7 @@ from tracesidecar.pipeline.side_by_side import SideBySide
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
 from tracesidecar.sanitize import printable
-from tracesidecar.tail import Scan
+from tracesidecar.tail import LimitName, ReachedLimit, Scan
 
 log = structlog.get_logger()
 
@@ -52,6 +52,7 @@ class ScanLoop:
         self._group = group
         self._journal = journal
         self._poll_seconds = poll_seconds
+        self._limits: dict[tuple[str, LimitName], ReachedLimit] = {}
 
     async def run(self) -> None:
         """Scan until cancelled."""
@@ -109,9 +110,29 @@ class ScanLoop:
                 path=printable(warning.path),
                 problem=warning.sentence,
             )
+        self._report_limits(found.scan)
         await self._refresh_requests(found.scan)
         self.first_scan.set()
         return found.scan
+
+    def _report_limits(self, scan: Scan) -> None:
+        """Log once that a source waits at one of its limits, and once that it goes on."""
+        reached = {(each.source, each.limit): each for each in scan.limits}
+        for key in reached.keys() - self._limits.keys():
+            limit = reached[key]
+            log.warning(
+                "source.limit_reached",
+                source=limit.source,
+                limit=limit.limit,
+                used=limit.used,
+                allowed=limit.allowed,
+                waiting=limit.waiting,
+                path=printable(limit.path),
+                problem=limit.reason,
+            )
+        for source, name in self._limits.keys() - reached.keys():
+            log.info("source.limit_released", source=source, limit=name)
+        self._limits = reached
 
     async def _refresh_requests(self, scan: Scan) -> None:
         """Look for requests to redrive: new ones in the journal, and those that were too early."""

@@ -244,6 +244,17 @@ class Shipper:
         await self._write(sink, self._journal.commit, commit, self._at)
         report_losses(self._metrics, lost)
         self._metrics.add(dict(rejected))
+        for source, records in prepared.displaced.items():
+            self._metrics.displaced_records.labels(source).inc(records)
+            log.warning(
+                "sink.partitions_limited",
+                sink=sink.name,
+                source=source,
+                batch=prepared.plan.id,
+                records=records,
+                problem="the batch had more days and dialects than limits.partitions of the source "
+                "allows: the records farthest from today are in today's partition",
+            )
         self._metrics.last_delivery_timestamp_seconds.labels(sink.name).set_to_current_time()
         self._metrics.delivered_lines.labels(sink.name).inc(lines)
         self._metrics.delivered_bytes.labels(sink.name).inc(size)

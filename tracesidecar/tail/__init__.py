@@ -23,6 +23,7 @@ from tracesidecar.tail.holding.hard_links import (
     measure_links,
     set_aside_folders,
 )
+from tracesidecar.tail.limits import LimitName, ReachedLimit
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end_of_documents
 from tracesidecar.tail.segments import (
@@ -60,11 +61,13 @@ __all__ = [
     "FollowedPaths",
     "GlobPattern",
     "LeftOut",
+    "LimitName",
     "LinkedFiles",
     "Loss",
     "LossReason",
     "MountIdentity",
     "Protection",
+    "ReachedLimit",
     "Rest",
     "Rewrite",
     "Scan",

@@ -89,8 +89,16 @@ def build_tailer(
         watcher.announce_to(holding.arrivals)
     groups = _Groups(shared, finding, holding, tracking)
     resting = _load_known(groups)
-    scan_sequence = _build_scan_sequence(groups, resting, watcher, poll_interval, held_limit)
-    return _build_door(groups, scan_sequence, resting)
+    inventory = _build_inventory(groups)
+    scan_sequence = _build_scan_sequence(
+        groups,
+        resting,
+        inventory,
+        watcher=watcher,
+        poll_interval=poll_interval,
+        held_limit=held_limit,
+    )
+    return _build_door(groups, scan_sequence, resting, inventory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +299,8 @@ def _build_resting(groups: _Groups) -> RestingSegments:
 def _build_scan_sequence(
     groups: _Groups,
     resting: RestingSegments,
+    inventory: Inventory,
+    *,
     watcher: Watcher | None,
     poll_interval: float,
     held_limit: int,
@@ -321,6 +331,7 @@ def _build_scan_sequence(
             held_files,
             tracking.continuations,
             tracking.lifecycle,
+            inventory=inventory,
             held_limit=held_limit,
         ),
     )
@@ -364,7 +375,20 @@ def _build_poll_cycle(
     )
 
 
-def _build_door(groups: _Groups, scan_sequence: ScanSequence, resting: RestingSegments) -> Tailer:
+def _build_inventory(groups: _Groups) -> Inventory:
+    return Inventory(
+        groups.shared.sources,
+        groups.shared.files,
+        groups.finding.discovery,
+        groups.holding.held_files,
+        groups.tracking.continuations,
+        scan=groups.shared.scan,
+    )
+
+
+def _build_door(
+    groups: _Groups, scan_sequence: ScanSequence, resting: RestingSegments, inventory: Inventory
+) -> Tailer:
     shared, finding, tracking = groups.shared, groups.finding, groups.tracking
     files, scan, log = shared.files, shared.scan, tracking.log
     held_files, open_files = groups.holding.held_files, groups.holding.open_files
@@ -380,14 +404,7 @@ def _build_door(groups: _Groups, scan_sequence: ScanSequence, resting: RestingSe
         acknowledgements=Acknowledgements(
             files, held_files, tracking.landmarks, tracking.lifecycle, scan
         ),
-        inventory=Inventory(
-            shared.sources,
-            files,
-            finding.discovery,
-            held_files,
-            tracking.continuations,
-            scan=scan,
-        ),
+        inventory=inventory,
         resting=resting,
         own=finding.own,
         arrivals=groups.holding.arrivals,

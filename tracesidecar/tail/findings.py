@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.inventory import Inventory
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import Loss, Remark, Scan, WarningKind
 from tracesidecar.tail.tracking.continuation import Continuations
@@ -21,6 +22,7 @@ class Findings:
         continuations: Continuations,
         lifecycle: Lifecycle,
         *,
+        inventory: Inventory,
         held_limit: int,
     ) -> None:
         """More than `held_limit` bytes of deleted files cause a warning."""
@@ -29,6 +31,7 @@ class Findings:
         self._held_files = held_files
         self._continuations = continuations
         self._lifecycle = lifecycle
+        self._inventory = inventory
         self._held_limit = held_limit
         self._remarked: set[tuple[WarningKind, str]] = set()
         self._not_regular = 0
@@ -58,6 +61,7 @@ class Findings:
             not_regular=self._not_regular,
             deleted_bytes=deleted_bytes,
             set_aside=set_aside,
+            limits=self._inventory.list_reached_limits(),
         )
         self._scan.clear()
         return scan

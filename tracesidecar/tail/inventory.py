@@ -9,6 +9,7 @@ from tracesidecar.model import Segment
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.limits import ReachedLimit
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import (
@@ -38,6 +39,7 @@ class Inventory:
         *,
         scan: ScanContext,
     ) -> None:
+        self._sources = sources
         self._source_names = [source.name for source in sources]
         self._files = files
         self._discovery = discovery
@@ -112,6 +114,25 @@ class Inventory:
             if (file := self._files.get(segment)) is not None:
                 counts[names[file.source], "own" if kind == "own_output" else "owner"] += 1
         return counts
+
+    def list_reached_limits(self) -> tuple[ReachedLimit, ...]:
+        """Return the budgets at which sources wait, in the order of the sources."""
+        expanded: dict[int, list[File]] = {}
+        for segment, ratio in self._scan.expanded.items():
+            file = self._files.get(segment)
+            if ratio and file is not None and file.state in READABLE_STATES:
+                expanded.setdefault(file.source, []).append(file)
+        return tuple(
+            ReachedLimit(
+                self._source_names[source],
+                "ratio",
+                max(self._scan.expanded[file.id] for file in files),
+                self._sources[source].limits.ratio,
+                len(files),
+                files[0].path,
+            )
+            for source, files in sorted(expanded.items())
+        )
 
     def list_unreadable(self) -> list[UnreadablePath]:
         """Return what exists and cannot be read now: directories first, then files."""

@@ -12,6 +12,22 @@ Symlinks = Literal["never", "same_owner", "follow"]
 """Which symbolic links below a root are followed."""
 
 
+class SourceLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The budgets of a source, so that no source can take what others need.
+
+    `partitions` is how many days and dialects of it a batch of a lake may have, and `ratio` how
+    many times its size a compressed file may expand to.
+    """
+
+    partitions: int = 64
+    ratio: int = 200
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+
+
 class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which files are followed, and how.
 
@@ -27,7 +43,8 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     of an include before its first wildcard: `same_owner` are those that belong to the owner of what
     they lead to.
     `owners` are users, by name or number, whose files are read by root also where they have a
-    second hard link; the owner of the directory always counts.
+    second hard link; the owner of the directory always counts. `limits` are the budgets of the
+    source: at one of them it waits, and other sources do not notice.
     """
 
     name: str
@@ -45,6 +62,7 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     id: str | None = None
     symlinks: Symlinks = "never"
     owners: tuple[str, ...] = ()
+    limits: SourceLimits = msgspec.field(default_factory=SourceLimits)
 
     @property
     def identity(self) -> str:

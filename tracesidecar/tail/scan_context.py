@@ -14,7 +14,9 @@ class ScanContext:
 
     Readers add to it between two polls: the segments whose files they found `broken` (the next poll
     verifies those), and what they could not read. `unreadable` has the segments whose files cannot
-    be read now, and why; `withheld` those that must not be, and why. If saving fails
+    be read now, and why; `withheld` those that must not be, and why. `expanded` has the archives
+    that wait because they expand too much, with how many times their size that is so far; 0 for
+    those of which only a reader can say after a start. If saving fails
     at the end of a poll, its findings stay for the next one. Every piece of work is noted in
     `progress`.
     """
@@ -29,6 +31,7 @@ class ScanContext:
     broken: dict[int, LossReason] = field(default_factory=dict)
     unreadable: dict[int, str] = field(default_factory=dict)
     withheld: dict[int, WarningKind] = field(default_factory=dict)
+    expanded: dict[int, int] = field(default_factory=dict)
     remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)
     announcements: list[Remark] = field(default_factory=list)
 

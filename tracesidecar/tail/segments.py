@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
 
 from tracesidecar.model import Checkpoint, Compression, Segment
+from tracesidecar.tail.limits import ReachedLimit
 
 
 class SegmentState(StrEnum):
@@ -50,7 +51,8 @@ LossReason = Literal[
 
 unreadable: the file could not be opened, and is gone. moved: it left the folders that are followed
 before it was read. gone: it was deleted or moved while nobody looked, so that nobody knows how much
-was appended to it before. released: every sink that is required had it, and it was deleted before
+was appended to it before. bomb: the rest of an archive that waited because it expands too much.
+released: every sink that is required had it, and it was deleted before
 another sink had it.
 """
 
@@ -362,7 +364,7 @@ class Scan:
     regular file. `recovered` are segments that can be read after all: a loss that was recorded
     because they were found nowhere is none. `deleted_bytes` is the size of deleted files that the
     tailer keeps on the disk, `set_aside` are the links that belong to no source, as they were
-    within the last minute.
+    within the last minute. `limits` are the budgets at which sources wait.
     """
 
     changed: tuple[int, ...] = ()
@@ -376,6 +378,7 @@ class Scan:
     not_regular: int = 0
     deleted_bytes: int = 0
     set_aside: LinkedFiles = LinkedFiles()
+    limits: tuple[ReachedLimit, ...] = ()
 
     @property
     def held_bytes(self) -> int:

@@ -11,6 +11,7 @@ from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.inventory import Inventory
+from tracesidecar.tail.limits import ReachedLimit
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.reading.reader import SegmentReader
 from tracesidecar.tail.scan_sequence import ScanSequence
@@ -214,6 +215,10 @@ class Tailer:
     def summarize(self) -> dict[str, SourceSummary]:
         """Return what each source has on disk, and how its files are protected."""
         return self._inventory.summarize()
+
+    def list_reached_limits(self) -> tuple[ReachedLimit, ...]:
+        """Return the budgets at which sources wait, in the order of the sources."""
+        return self._inventory.list_reached_limits()
 
     def list_unreadable(self) -> list[UnreadablePath]:
         """Return what exists and cannot be read now: directories first, then files."""

@@ -18,9 +18,12 @@ from isal.igzip_lib import IsalError
 
 from tracesidecar.model import CHUNK_BYTES, Compression
 
-BOMB_BYTES = 256 << 20
-BOMB_RATIO = 500
-"""A stream that expands more than this many times, beyond `BOMB_BYTES`, is not a trace."""
+SMALLEST_INPUT_BYTES = 4096
+"""So much counts as input at least: the smallest file takes a block of the disk."""
+
+LINE_BYTES = 64
+"""So much counts for a line at least, on average: its row in a lake has ids and digests however
+short the line is, and no compression makes these smaller."""
 
 _INPUT_BYTES = 64 * 1024
 _OUTPUT_BYTES = 256 * 1024
@@ -38,15 +41,12 @@ _GZIP_TRAILER_BYTES = 8
 _GZIP_RATIO = 1032
 """The most that deflate can expand; a size in a trailer that claims more is damaged itself."""
 
-DamageReason = Literal["corrupt", "bomb"]
+DamageReason = Literal["corrupt"]
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Why an archive cannot be decompressed further, and how long it says that its content is.
-
-    A bomb is an archive that expands so much that it is no trace.
-    """
+    """Why an archive cannot be decompressed further, and how long it says that its content is."""
 
     reason: DamageReason
     declared_size: int
@@ -77,12 +77,27 @@ class ArchiveError(Exception):
 class ArchiveFile:
     """Reads forward and keeps a window; a step back beyond it decompresses from the beginning.
 
-    Damage ends the content like the end of the file does: what stands before it is readable.
+    Damage ends the content like the end of the file does: what stands before it is readable. So
+    does the limit of how much the file may expand, as if the rest were not written yet.
     """
 
-    def __init__(self, descriptor: int, compression: Compression, *, window: int) -> None:
-        """`window` is the most that is kept, in decompressed bytes."""
+    def __init__(
+        self,
+        descriptor: int,
+        compression: Compression,
+        *,
+        window: int,
+        ratio: int,
+        known: int = 0,
+    ) -> None:
+        """`window` is the most that is kept, in decompressed bytes.
+
+        The content may count `ratio` times the input. Its first `known` bytes can be read in any
+        case: they were read before, perhaps by a higher limit, and identify the file.
+        """
         self._descriptor = descriptor
+        self._ratio = ratio
+        self._known = known
         self._compression: Compression = compression
         self._window = window
         self._floor = 0
@@ -98,6 +113,11 @@ class ArchiveFile:
     def damage(self) -> Damage | None:
         """Return why the content ends where it does, None if no damage was met so far."""
         return self._damage
+
+    @property
+    def expansion(self) -> int:
+        """Return how many times its input the content is; 0 while that is within the limit."""
+        return self._stream.expansion
 
     @property
     def start(self) -> int:
@@ -140,7 +160,7 @@ class ArchiveFile:
             self._start += surplus
 
     def _restart(self) -> None:
-        self._stream = _Stream(self._descriptor, self._compression)
+        self._stream = _Stream(self._descriptor, self._compression, self._ratio, self._known)
         self._damage = None
         self._held = bytearray()
         self._start = 0
@@ -152,11 +172,14 @@ class _Stream:
     A file that ends too early may still grow, and is read again then.
     """
 
-    def __init__(self, descriptor: int, compression: Compression) -> None:
+    def __init__(self, descriptor: int, compression: Compression, ratio: int, known: int) -> None:
         self._descriptor = descriptor
+        self._ratio = ratio
+        self._known = known
         self._is_gzip = compression == "gzip"
         self._offset = 0
         self._produced = 0
+        self._lines = 0
         self._pending = b""
         self._member = self._begin()
         self._member_offset = 0
@@ -164,10 +187,16 @@ class _Stream:
         self._salvaged: Iterator[bytes] | None = None
         self._incomplete_at: tuple[int, int] | None = None
         self._damaged_at = 0
+        self.expansion = 0
 
     @property
     def is_complete(self) -> bool:
-        """Return whether the last member ends where the file ends, perhaps within its trailer."""
+        """Return whether the last member ends where the file ends, perhaps within its trailer.
+
+        It does not if some of it was too much to be read.
+        """
+        if self.expansion:
+            return False
         status = os.fstat(self._descriptor)
         if self._pending or self._offset < status.st_size or self._salvaged is not None:
             return False
@@ -217,8 +246,11 @@ class _Stream:
     def inflate(self) -> bytes:
         """Return some more bytes, b"" if there are none for now.
 
+        There are none either once the output is more than it may be: then `expansion` is set.
         Raise ArchiveError where nothing more can be decompressed.
         """
+        if self.expansion:
+            return b""
         if self._salvaged is not None:
             return self._next_salvaged(self._salvaged)
         while True:
@@ -235,10 +267,7 @@ class _Stream:
             if not self._pending:
                 return b""
             if data := self._step():
-                self._produced += len(data)
-                if self._produced > BOMB_BYTES and self._produced > BOMB_RATIO * self._offset:
-                    raise ArchiveError("bomb")
-                return data
+                return self._limit(data)
 
     def _begin(self) -> Any:
         return (
@@ -268,9 +297,25 @@ class _Stream:
 
     def _next_salvaged(self, salvaged: Iterator[bytes]) -> bytes:
         for data in salvaged:
-            self._produced += len(data)
-            return data
+            return self._limit(data)
         raise ArchiveError("corrupt")
+
+    def _limit(self, data: bytes) -> bytes:
+        """Return what of some output is within the limit; the input read so far counts."""
+        read = max(self._offset, SMALLEST_INPUT_BYTES)
+        lines = self._lines + data.count(b"\n")
+        before = max(self._produced, LINE_BYTES * self._lines)
+        counted = max(self._produced + len(data), LINE_BYTES * lines)
+        if counted > self._ratio * read:
+            # as if its lines were equally long: a piece is small
+            share = (self._ratio * read - before) * len(data) // (counted - before)
+            allowed = max(0, share, self._known - self._produced)
+            if allowed < len(data):
+                self.expansion = -(-counted // read)
+                data = data[:allowed]
+        self._lines = lines
+        self._produced += len(data)
+        return data
 
     def _salvage(self) -> Iterator[bytes]:
         """Yield what the input that could not be decompressed holds before the damage.

@@ -147,7 +147,7 @@ class OpenFiles:
             opened: OpenedFile = (
                 PlainFile(descriptor)
                 if file.compression == "none"
-                else ArchiveFile(descriptor, file.compression, window=_WINDOW_BYTES)
+                else self._begin_archive(file, descriptor, _WINDOW_BYTES)
             )
             yield opened, os.fstat(descriptor)
         finally:
@@ -320,12 +320,18 @@ class OpenFiles:
         archive = max(near, key=lambda found: found.start, default=None)
         if archive is None or (archive.start == 0 and archive.size() > _WINDOW_BYTES):
             window = self._files.options(file).max_line + _WINDOW_BYTES
-            archive = ArchiveFile(descriptor, file.compression, window=window)
+            archive = self._begin_archive(file, descriptor, window)
         else:
             archives.remove(archive)
         archives.append(archive)
         del archives[:-_ARCHIVES]
         return archive
+
+    def _begin_archive(self, file: File, descriptor: int, window: int) -> ArchiveFile:
+        ratio = self._files.options(file).limits.ratio
+        return ArchiveFile(
+            descriptor, file.compression, window=window, ratio=ratio, known=file.reach_offset
+        )
 
     def _note_closed(self, segment: int) -> None:
         self._archives.pop(segment, None)

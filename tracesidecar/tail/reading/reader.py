@@ -137,14 +137,7 @@ class SegmentReader:
             opened.keep_from(max(0, at.offset - TAIL_BYTES))
         span = self._cut(opened, file, at.offset, ending)
         if isinstance(opened, ArchiveFile):
-            is_over = opened.is_complete or opened.damage
-            if span is None and ending is not Ending.FINAL and is_over:
-                # only now it is known that no newline follows
-                span = self._cut(opened, file, at.offset, Ending.FINAL)
-            if file.observe_archive(opened):
-                self._save(file)
-            if span is None and file.damage is not None and file.is_acknowledged:
-                self._break(file, file.damage.reason)
+            span = self._cut_archive(opened, file, at.offset, ending, span)
         if span is None:
             if not isinstance(opened, ArchiveFile) and opened.size() < at.offset:
                 self._break(file, "truncated")
@@ -157,6 +150,34 @@ class SegmentReader:
             return None
         file.advance(following)
         return self._chunk(file, at, span, following)
+
+    def _cut_archive(
+        self,
+        opened: ArchiveFile,
+        file: File,
+        start: int,
+        ending: Ending,
+        span: ChunkSpan | None,
+    ) -> ChunkSpan | None:
+        """Return the chunk at `start`, after reading has shown what is known of the archive now.
+
+        `span` is the chunk by what was known before.
+        """
+        if opened.expansion and ending is not Ending.OPEN:
+            span = self._cut(opened, file, start, Ending.OPEN)  # its last line goes on
+        is_over = opened.is_complete or opened.damage
+        if span is None and ending is not Ending.FINAL and is_over:
+            # only now it is known that no newline follows
+            span = self._cut(opened, file, start, Ending.FINAL)
+        if file.observe_archive(opened):
+            self._save(file)
+        if opened.expansion:
+            self._scan.expanded[file.id] = opened.expansion
+        elif span is None or opened.is_complete:
+            self._scan.expanded.pop(file.id, None)
+        if span is None and file.damage is not None and file.is_acknowledged:
+            self._break(file, file.damage.reason)
+        return span
 
     def _cut(self, opened: OpenedFile, file: File, start: int, ending: Ending) -> ChunkSpan | None:
         options = self._files.options(file)

@@ -362,6 +362,7 @@ class Lifecycle:
         self._scan.unreadable.pop(file.id, None)
         self._scan.withheld.pop(file.id, None)
         self._unseen_ends.discard(file.id)
+        self._scan.expanded.pop(file.id, None)
         self._continuations.forget(file)
         self._schedule.forget(file)
         self._log.forget(file)
@@ -391,6 +392,8 @@ class Lifecycle:
                 continue
             if is_deleted and self._held_files.has_grown(file):
                 continue  # somebody still writes to it
+            if is_deleted and file.id in self._scan.expanded:
+                continue  # the rest is read once the source may expand it so far
             if file.state is SegmentState.MISSING and not self._directory_mounts.proves_deletion(
                 file
             ):
@@ -404,6 +407,8 @@ class Lifecycle:
                 self.suspend(file)
             elif file.id in self._unseen_ends and file.is_acknowledged and searched:
                 self.give_up(file, "gone")
+            elif file.id in self._scan.expanded and searched:
+                self.give_up(file, "bomb")
             elif file.is_acknowledged and file.id not in self._scan.changed:
                 self.forget(file)
             elif not is_deleted and searched:
@@ -431,13 +436,15 @@ class Lifecycle:
             if file.is_undecided:
                 file.require_verification()  # so that the first look decides about it again
             if (
-                file.state is SegmentState.LIVE
+                file.state in (SegmentState.LIVE, SegmentState.DELETED)
                 and file.compression != "none"
                 and (not file.is_whole or file.reach_offset < file.length)
             ):
                 # How much is in it was not known yet, or was recorded by a version that took the
                 # compressed size for it.
                 self._scan.changed[file.id] = None
+                if file.state is SegmentState.DELETED:
+                    self._scan.expanded[file.id] = 0
             if file.state in (SegmentState.ENDED, SegmentState.LOST):
                 self._files.detach(file)
 

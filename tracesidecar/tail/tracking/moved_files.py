@@ -111,7 +111,13 @@ def _is_same(
         opened: OpenedFile = (
             PlainFile(descriptor)
             if record.compression == "none"
-            else ArchiveFile(descriptor, record.compression, window=CHUNK_BYTES)
+            else ArchiveFile(
+                descriptor,
+                record.compression,
+                window=CHUNK_BYTES,
+                ratio=file.source.limits.ratio,
+                known=reach.offset,
+            )
         )
         prefix = Prefix(record.prefix_length, record.prefix_digest)
         return fingerprinter.begins_with(opened, prefix) and fingerprinter.matches(opened, reach)

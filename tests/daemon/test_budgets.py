@@ -1,0 +1,86 @@
+"""Budgets of a source: at one of them it waits and says so, and other sources do not notice."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import json
+import re
+
+from tests.daemon.sidecar import LAKE, Sidecar, body, number_lines
+from tests.servers.processes import eventually
+
+EVENTS = (
+    '[[sink]]\nname = "lake"\ntype = "directory"\npath = "{lake}"\nformat = "event"\n'
+    'batch = {{ age = "500ms", idle = "100ms" }}\n'
+)
+GOOD = '[[source]]\nname = "good"\ninclude = ["{good}/*.jsonl*"]\ncopy_grace = "500ms"\n'
+
+
+def configure(sidecar: Sidecar, limits: str, sink: str = LAKE) -> None:
+    """A hostile source `agent` with limits, and a good one beside it."""
+    good = sidecar.folder / "good"
+    good.mkdir(exist_ok=True)
+    source = f"limits = {{ {limits} }}"
+    sidecar.configure(sink.format(lake=sidecar.lake), source, more=GOOD.format(good=good))
+    text = sidecar.config.read_text().replace('/**/*.jsonl"', '/**/*.jsonl*"')
+    sidecar.config.write_text(text)
+
+
+def reached(sidecar: Sidecar) -> list[str]:
+    """Return the limits at which a source waits, by the metrics."""
+    try:
+        page = sidecar.get("/metrics")[1].decode()
+    except OSError:
+        return []  # the page is not there yet
+    return re.findall(
+        r'^tracesidecar_limit_reached{limit="(\w+)",source="agent"} 1.0$', page, re.MULTILINE
+    )
+
+
+def test_few_bytes_of_many_days_become_few_objects(sidecar: Sidecar) -> None:
+    configure(sidecar, "partitions = 64", EVENTS)
+    today = dt.datetime.now(dt.UTC).date()
+    days = [(today - dt.timedelta(days=ago)).isoformat() for ago in range(2300)]
+    (sidecar.traces / "a.jsonl").write_text(
+        "".join(f'{{"timestamp":"{day}T10:00:00Z","message":"{day}"}}\n' for day in days)
+    )
+    assert sidecar.ship().returncode == 0
+    objects = list(sidecar.lake.glob("v1/dt=*/dialect=*/*"))
+    assert len(objects) == 64
+    assert min(each.parent.parent.name for each in objects) == f"dt={days[63]}"
+    rows = [
+        json.loads(line) for each in objects for line in gzip.decompress(each.read_bytes()).split()
+    ]
+    assert len(rows) == len(days)
+    assert sum(row["event_time_source"] == "beyond_limit" for row in rows) == len(days) - 64
+    assert sidecar.call("verify", "lake").returncode == 0
+
+
+def test_a_bomb_waits_and_says_so_until_the_limit_is_raised(sidecar: Sidecar) -> None:
+    configure(sidecar, "ratio = 20")
+    lines = [f'{{"n":{number % 10}}}' for number in range(40_000)]
+    (sidecar.traces / "bomb.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode() + b"\n"))
+    sidecar.start()
+    eventually(lambda: reached(sidecar) == ["ratio"])
+    good = sidecar.folder / "good" / "a.jsonl"
+    good.write_text(body(number_lines(0, 3)).decode())
+    eventually(lambda: set(number_lines(0, 3)) <= set(sidecar.lines()))
+    code, page = sidecar.get("/readyz")
+    assert code == 503
+    assert b"source agent: 1 file cannot be read to the end" in page
+    (limit,) = json.loads(sidecar.get("/status")[1])["limits"]
+    assert (limit["source"], limit["limit"], limit["allowed"]) == ("agent", "ratio", 20)
+    told = sidecar.call("status", "--json")
+    assert told.returncode == 0, told.stderr
+    sources = json.loads(told.stdout)["sources"]
+    assert {each["name"]: len(each["limits"]) for each in sources} == {"agent": 1, "good": 0}
+    assert "limits.ratio" in sidecar.call("status").stdout.decode()
+    sidecar.wait_for_event("source.limit_reached")
+    assert len(sidecar.lines()) < 40_000
+    assert sidecar.stop() == 0
+    configure(sidecar, "ratio = 20000")
+    sidecar.start()
+    eventually(lambda: len(sidecar.lines()) == 40_003)
+    assert reached(sidecar) == []
+    assert sidecar.stop() == 0
