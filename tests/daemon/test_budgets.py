@@ -7,8 +7,9 @@ import gzip
 import json
 import re
 
-from tests.daemon.sidecar import LAKE, Sidecar, body, number_lines
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
 from tests.servers.processes import eventually
+from tracesidecar.exit_codes import ExitCode
 
 EVENTS = (
     '[[sink]]\nname = "lake"\ntype = "directory"\npath = "{lake}"\nformat = "event"\n'
@@ -78,9 +79,33 @@ def test_a_bomb_waits_and_says_so_until_the_limit_is_raised(sidecar: Sidecar) ->
     assert "limits.ratio" in sidecar.call("status").stdout.decode()
     sidecar.wait_for_event("source.limit_reached")
     assert len(sidecar.lines()) < 40_000
-    assert sidecar.stop() == 0
+    assert sidecar.stop() == ExitCode.LEFT_BEHIND
+    (end,) = [each for each in sidecar.events() if each["event"] == "drain.incomplete"]
+    assert "limits.ratio" in str(end["problem"])
     configure(sidecar, "ratio = 20000")
     sidecar.start()
     eventually(lambda: len(sidecar.lines()) == 40_003)
     assert reached(sidecar) == []
+    assert sidecar.stop() == 0
+
+
+def test_a_source_with_too_many_rejected_lines_waits_until_they_are_dropped(
+    sidecar: Sidecar,
+) -> None:
+    configure(sidecar, 'rejected = "1KiB"')
+    hostile, good = sidecar.traces / "a.jsonl", sidecar.folder / "good" / "a.jsonl"
+    hostile.write_bytes(b"this is no JSON\n" * 100)
+    sidecar.start()
+    eventually(lambda: reached(sidecar) == ["rejected"])
+    append(hostile, number_lines(0, 2))
+    append(good, number_lines(10, 2))
+    sidecar.arrives(2)
+    assert set(sidecar.lines()) == set(number_lines(10, 2))
+    assert b"its rejected lines take 1.5 KiB" in sidecar.get("/readyz")[1]
+    entries = [str(each["id"]) for each in sidecar.list_quarantined()]
+    assert sidecar.call("quarantine", "drop", *entries).returncode == 0
+    sidecar.arrives(4)
+    assert set(sidecar.lines()) == set(number_lines(0, 2)) | set(number_lines(10, 2))
+    eventually(lambda: reached(sidecar) == [])
+    sidecar.wait_for_event("source.limit_released")
     assert sidecar.stop() == 0

@@ -17,6 +17,7 @@ from tracesidecar.daemon.generation import Mode
 from tracesidecar.daemon.progress import ProgressLine
 from tracesidecar.errors import StateError, StateUnavailable
 from tracesidecar.exit_codes import ExitCode
+from tracesidecar.introspect.status import LimitReport, report_limits
 from tracesidecar.isolation import Caller
 from tracesidecar.pipeline import DrainEnd, UndeliveredRange, ignore
 
@@ -30,7 +31,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What `--json` prints. `reason` is empty, or `left_behind` if undelivered data remains.
 
     `end` is why the drain ended, and `has_scanned` whether its scan was over: if not, there may be
-    more than `left` has. `undecided` is how many files may be copies in progress.
+    more than `left` has. `undecided` is how many files may be copies in progress. `limits` are the
+    budgets because of which files were not read, or not to the end.
     """
 
     reason: str
@@ -42,6 +44,7 @@ class Outcome(msgspec.Struct, frozen=True):
     quarantined: int = 0
     undecided: int = 0
     is_settled: bool = True
+    limits: tuple[LimitReport, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -98,7 +101,7 @@ def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
     logs.configure(mode.progress)
     ended = asyncio.run(_run_until_drained(loaded, mode))
     result = ended.drained
-    is_complete = result.has_scanned and result.is_settled and not result.left
+    is_complete = result.has_scanned and result.is_settled and not (result.left or result.limits)
     outcome = Outcome(
         "" if is_complete else "left_behind",
         result.end,
@@ -109,6 +112,7 @@ def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
         ended.rejected,
         result.undecided,
         result.is_settled,
+        report_limits(result.limits),
     )
     _log_outcome(outcome)
     return outcome
@@ -181,6 +185,8 @@ def _describe_end(outcome: Outcome) -> str:
             f"{outcome.end.sentence}, while files that are missing were still looked for: they "
             "are given up after copy_grace"
         )
+    if outcome.limits and not outcome.left:
+        return "; ".join(f"source {each.source}: {each.reason}" for each in outcome.limits)
     return outcome.end.sentence
 
 

@@ -79,7 +79,12 @@ COLUMNS: tuple[Column, ...] = tuple(
 """All columns, in the order of the struct."""
 
 PARTITIONS: tuple[Column, ...] = (
-    Column("dt", "string", "Day of event_time in UTC, as YYYY-MM-DD", required=True),
+    Column(
+        "dt",
+        "string",
+        "Day of event_time in UTC, as YYYY-MM-DD; of arrival if it is beyond_limit",
+        required=True,
+    ),
     Column(
         "dialect",
         "string",

@@ -125,6 +125,18 @@ class QuarantineTable:
         query = "SELECT DISTINCT segment FROM quarantine WHERE sealed = '' AND NOT gone"
         return frozenset(segment for (segment,) in self._database.read(tuple[int], query))
 
+    def measure(self) -> dict[tuple[str, int], int]:
+        """Return how many bytes the rejected lines of each (source, segment) have, if they exist.
+
+        A line that both a sink and the redaction have rejected counts twice.
+        """
+        rows = self._database.read(
+            tuple[str, int, int],
+            "SELECT source, segment, sum(end - start) FROM quarantine WHERE NOT gone "
+            "GROUP BY source, segment",
+        )
+        return {(source, segment): size for source, segment, size in rows}
+
     def list_sealed_files(self) -> frozenset[str]:
         """Return the files that have rejected lines encrypted."""
         query = "SELECT DISTINCT sealed FROM quarantine WHERE sealed <> ''"

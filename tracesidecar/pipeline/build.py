@@ -19,6 +19,7 @@ from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.line_metrics import LineMetrics
 from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.path_labels import PathLabels
+from tracesidecar.pipeline.rejected_budget import RejectedBudget
 from tracesidecar.pipeline.replay_reader import ReplayReader
 from tracesidecar.pipeline.rewrites import Rewrites
 from tracesidecar.pipeline.slow_chunks import SlowChunks
@@ -80,6 +81,7 @@ def build_context(
         Losses(tailer, journal, metrics),
         Rewrites(journal, metrics),
         beginnings=LateBeginnings(tailer, journal, events.state_at),
+        rejected=RejectedBudget(tailer, journal, sources),
         clock=clock,
     )
     filler = BatchFiller(

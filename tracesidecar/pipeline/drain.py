@@ -18,6 +18,7 @@ from tracesidecar.pipeline.sink_state import SinkPhase
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
 from tracesidecar.sanitize import printable
+from tracesidecar.tail import ReachedLimit
 
 log = structlog.get_logger()
 
@@ -66,7 +67,8 @@ class DrainResult:
     documents, which stay in their files. If the last scan was over in time, `has_scanned` is true;
     otherwise there may be more than `left` has. So there may be if not `is_settled`: of some files
     it was not known whether they are new, copies, moved or gone; `undecided` of them may be copies
-    in progress. It ended for the reason `end`, after so many `seconds`.
+    in progress. `limits` are the budgets because of which files were not looked at or not read to
+    the end, so that they are not in `left`. It ended for the reason `end`, after so many `seconds`.
     """
 
     left: tuple[UndeliveredRange, ...]
@@ -76,6 +78,7 @@ class DrainResult:
     seconds: float = 0.0
     is_settled: bool = True
     undecided: int = 0
+    limits: tuple[ReachedLimit, ...] = ()
 
 
 SETTLE_SECONDS = 30.0
@@ -163,6 +166,7 @@ class Drain:
             seconds,
             found.is_settled,
             found.undecided,
+            found.limits,
         )
 
     def _limit_time(self) -> None:
@@ -345,6 +349,11 @@ def count_undelivered(
         found.has_scanned,
         is_settled=found.is_settled,
         undecided=len(context.tailer.list_undecided()),
+        limits=tuple(
+            each
+            for each in context.intake.list_reached_limits()
+            if each.limit in ("files", "ratio")
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.late_beginnings import LateBeginnings
 from tracesidecar.pipeline.losses import Losses
+from tracesidecar.pipeline.rejected_budget import RejectedBudget
 from tracesidecar.pipeline.rewrites import Rewrites
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.sinks import deciding_sinks
@@ -24,10 +25,14 @@ FEW_SEGMENTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class ScanOutcome:
-    """What a scan found, and the names of the sinks that have something to read."""
+    """What a scan found, and the names of the sinks that have something to read.
+
+    `limits` are the budgets at which sources wait.
+    """
 
     scan: Scan
     ready: frozenset[str]
+    limits: tuple[ReachedLimit, ...] = ()
 
 
 class Intake:
@@ -45,6 +50,7 @@ class Intake:
         rewrites: Rewrites,
         *,
         beginnings: LateBeginnings,
+        rejected: RejectedBudget,
         clock: Callable[[], float],
     ) -> None:
         self._tailer = tailer
@@ -53,6 +59,7 @@ class Intake:
         self._losses = losses
         self._rewrites = rewrites
         self._beginnings = beginnings
+        self._rejected = rejected
         self._clock = clock
         self._retained: frozenset[int] = frozenset()
         self.sinks: Mapping[str, SinkCursors] = {}
@@ -78,6 +85,7 @@ class Intake:
         gone = set(removed)
         kept = {name: sink for name, sink in self.sinks.items() if name not in gone}
         self.sinks = kept | {sink.name: sink for sink in added}
+        self._pause_sources()
         for sink in added:
             self._offer_backlog(sink)
 
@@ -97,14 +105,17 @@ class Intake:
             takers = [sink for sink in sinks if sink.takes(view.segment.source)]
             for sink in takers:
                 if self._beginnings.settle(sink, view):
-                    sink.offer(segment, now)
+                    sink.offer(segment, now, view.segment.source)
             if not takers:
                 self._tailer.acknowledge(segment, view.size)
         self._last_scan, self._scanned_at = scan, now
         self._losses.withdraw(scan.recovered)
         self._losses.take(scan.losses, sinks)
         self._forget(scan.files)
-        return ScanOutcome(scan, frozenset(sink.name for sink in sinks if sink.has_ready))
+        self._rejected.judge()
+        self._pause_sources()
+        ready = frozenset(sink.name for sink in self.sinks.values() if sink.has_ready)
+        return ScanOutcome(scan, ready, self.list_reached_limits())
 
     def record_losses(self) -> None:
         """Account for what reading has shown to be lost since the last scan."""
@@ -122,14 +133,15 @@ class Intake:
                 os.path.dirname(view.segment.path),
                 rank_in_family(os.path.basename(view.segment.path)),
                 segment,
+                view.segment.source,
             )
             for segment, view in self._tailer.segments().items()
             if sink.takes(view.segment.source)
             and sink.cursor(segment).offset < view.size
             and self._beginnings.settle(sink, view)
         ]
-        for _, _, segment in sorted(backlog):
-            sink.offer(segment, now)
+        for _, _, segment, source in sorted(backlog):
+            sink.offer(segment, now, source)
 
     def begin_drain(self) -> int:
         """Let no sink read beyond what is there now, nor wait for the end of an open message.
@@ -146,7 +158,7 @@ class Intake:
             sink.limit(target)
             for segment in self._chunks.waiting():
                 if segment in views and sink.takes(views[segment].segment.source):
-                    sink.offer(segment, now)
+                    sink.offer(segment, now, views[segment].segment.source)
         return len(target)
 
     def _forget(self, known: int) -> None:
@@ -165,6 +177,16 @@ class Intake:
         """Have the tailer keep the files that alone have bytes of rejected lines, and no others."""
         self._retained = self._journal.quarantine.list_segments()
         self._tailer.retain(self._retained)
+        self.measure_rejected()
+
+    def measure_rejected(self) -> None:
+        """Let sources wait, or go on, by what their rejected lines take of the disk now."""
+        self._rejected.measure_lines()
+        self._pause_sources()
+
+    def _pause_sources(self) -> None:
+        for sink in self.sinks.values():
+            sink.pause(self._rejected.waiting)
 
     def commit(
         self, name: str, reached: Mapping[int, Checkpoint], rejected_in: Iterable[int]
@@ -202,7 +224,7 @@ class Intake:
 
     def list_reached_limits(self) -> tuple[ReachedLimit, ...]:
         """Return the budgets at which sources wait."""
-        return self._tailer.list_reached_limits()
+        return (*self._tailer.list_reached_limits(), *self._rejected.reached)
 
     def find_required_offset(self, view: SegmentView) -> int:
         """Return how far every sink that must have the segment has it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -110,14 +111,14 @@ class ScanLoop:
                 path=printable(warning.path),
                 problem=warning.sentence,
             )
-        self._report_limits(found.scan)
+        self._report_limits(found.limits)
         await self._refresh_requests(found.scan)
         self.first_scan.set()
         return found.scan
 
-    def _report_limits(self, scan: Scan) -> None:
+    def _report_limits(self, limits: Iterable[ReachedLimit]) -> None:
         """Log once that a source waits at one of its limits, and once that it goes on."""
-        reached = {(each.source, each.limit): each for each in scan.limits}
+        reached = {(each.source, each.limit): each for each in limits}
         for key in reached.keys() - self._limits.keys():
             limit = reached[key]
             log.warning(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Container, Mapping
 
 from tracesidecar.batch import BatchCapacity, BatchSpec
 from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.pipeline.fair_queue import FairQueue
 from tracesidecar.sinks import SinkOptions
 
 
@@ -14,7 +14,7 @@ class SinkCursors:
     """One sink's way through the files. Lives in the worker thread.
 
     For each segment, `committed` is what the journal has; reading is ahead of it while a batch
-    fills. Segments that may have more are ready, and take turns.
+    fills. Segments that may have more are ready, and take turns, source by source.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class SinkCursors:
         self.capacity = BatchCapacity(batch.bytes, batch.lines, buffer_bytes)
         self._committed = committed
         self._reading: dict[int, Checkpoint] = {}
-        self._ready: OrderedDict[int, float] = OrderedDict()
+        self._ready = FairQueue()
         self._postponed: dict[int, float] = {}
         self._behind_since: dict[int, float] = {}
         self._target: Mapping[int, int] | None = None
@@ -109,21 +109,30 @@ class SinkCursors:
             segment, 0
         )
 
-    def offer(self, segment: int, now: float) -> None:
-        """Note that there may be something new in the segment."""
+    def offer(self, segment: int, now: float, source: str | None = None) -> None:
+        """Note that there may be something new in the segment of a source.
+
+        The source need not be given again.
+        """
         if segment not in self._ready:
-            self._ready[segment] = now
+            self._ready.add(segment, now, source)
         self._behind_since.setdefault(segment, now)
+
+    def pause(self, sources: frozenset[str]) -> None:
+        """Read nothing of these sources for now."""
+        self._ready.pause(sources)
 
     def next_ready(self) -> tuple[int, float]:
         """Return the next ready segment and since when it is ready; it is no longer ready then."""
-        return self._ready.popitem(last=False)
+        return self._ready.pop()
 
     def take(self, segment: int, reached: Checkpoint, since: float) -> None:
         """Note that the segment was read up to here; it stays ready since the same time."""
-        self._read_bytes += reached.offset - self.cursor(segment).offset
+        read_bytes = reached.offset - self.cursor(segment).offset
+        self._read_bytes += read_bytes
+        self._ready.charge(segment, read_bytes)
         self._reading[segment] = reached
-        self._ready[segment] = since
+        self._ready.add(segment, since)
 
     @property
     def has_postponed(self) -> bool:
@@ -139,7 +148,8 @@ class SinkCursors:
         for segment, since in list(self._postponed.items()):
             if not is_cleaning(segment, self.cursor(segment).offset):
                 del self._postponed[segment]
-                self._ready.setdefault(segment, since)
+                if segment not in self._ready:
+                    self._ready.add(segment, since)
 
     def exhaust(self, segment: int) -> None:
         """Note that nothing whole is left to read in the segment for now."""
@@ -161,7 +171,9 @@ class SinkCursors:
             self._committed[segment] = checkpoint
             if self._reading.get(segment) == checkpoint:
                 del self._reading[segment]
-            ready_since = self._ready.get(segment, self._postponed.get(segment))
+            ready_since = self._ready.since(segment)
+            if ready_since is None:
+                ready_since = self._postponed.get(segment)
             if ready_since is not None:
                 self._behind_since[segment] = ready_since
             else:
@@ -195,8 +207,9 @@ class SinkCursors:
         """Begin a drain: read no further than these sizes, by segment."""
         self._target = target
 
-    def forget_all_but(self, known: Container[int]) -> None:
+    def forget_all_but(self, known: frozenset[int]) -> None:
         """Drop what is remembered of segments that are over."""
+        self._ready.forget_all_but(known | self._reading.keys() | self._postponed.keys())
         self._committed = {
             segment: at for segment, at in self._committed.items() if segment in known
         }

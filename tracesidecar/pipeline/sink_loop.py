@@ -203,6 +203,8 @@ class SinkLoop:
         """Release what the journal has as delivered, but keep the files of rejected lines."""
         unsealed = frozenset(line.segment for line in committed.quarantined if not line.sealed)
         await self._worker.run(WorkerContext.commit, self._sink.name, committed.reached, unsealed)
+        if committed.quarantined:
+            await self._worker.run(lambda context: context.intake.measure_rejected())
         self._sink.note_commit()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tracesidecar.model import Checkpoint
 from tracesidecar.progress import Progress
+from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.owners import Owners
@@ -26,6 +27,7 @@ from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.holding.link_budget import LinkBudget
 from tracesidecar.tail.holding.link_folder import list_own_folders
 from tracesidecar.tail.inventory import Inventory
 from tracesidecar.tail.options import SourceOptions
@@ -135,6 +137,7 @@ class _Finding:
     own: OwnPaths
     owners: Owners
     directory_mounts: DirectoryMounts
+    admission: Admission
     discovery: Discovery
     schedule: PollSchedule
 
@@ -145,6 +148,7 @@ def _build_finding(shared: _Shared, own_paths: Sequence[str], link_directory: st
         [*own_paths, link_directory], folders=list_own_folders(_hold_directories(shared.sources))
     )
     directory_mounts = DirectoryMounts(shared.globs, shared.tree)
+    admission = Admission(shared.sources, shared.files)
     discovery = Discovery(
         shared.tree,
         shared.globs,
@@ -153,9 +157,10 @@ def _build_finding(shared: _Shared, own_paths: Sequence[str], link_directory: st
         directory_mounts,
         own=own,
         progress=shared.scan.progress,
+        admission=admission,
     )
     schedule = PollSchedule(shared.files, discovery, shared.tree)
-    return _Finding(own, Owners(shared.sources), directory_mounts, discovery, schedule)
+    return _Finding(own, Owners(shared.sources), directory_mounts, admission, discovery, schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,7 @@ class _Holding:
     arrivals: Arrivals
     hard_links: HardLinks
     open_files: OpenFiles
+    link_budget: LinkBudget
     held_files: HeldFiles
 
 
@@ -184,6 +190,7 @@ def _build_holding(
         owners=finding.owners,
         own=finding.own,
     )
+    link_budget = LinkBudget(shared.sources)
     held_files = HeldFiles(
         shared.files,
         open_files,
@@ -191,9 +198,10 @@ def _build_holding(
         arrivals,
         shared.scan,
         tree=shared.tree,
+        budget=link_budget,
         limit_bytes=held_limit,
     )
-    return _Holding(arrivals, hard_links, open_files, held_files)
+    return _Holding(arrivals, hard_links, open_files, link_budget, held_files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +243,7 @@ def _build_tracking(
         continuations,
         lifecycle,
         replacements=Replacements(files, open_files, continuations, landmarks),
+        admission=finding.admission,
         tree=shared.tree,
         progress=shared.scan.progress,
     )
@@ -274,6 +283,9 @@ def _load_known(groups: _Groups) -> RestingSegments:
         adoption.adopt(unloaded, frontier)
 
     tracking.log.load(shared.sources, directory, adopt, resting.choose())
+    for segment in groups.holding.hard_links.segments():
+        if (file := shared.files.get(segment)) is not None:
+            groups.holding.link_budget.count(file)
     return resting
 
 
@@ -366,6 +378,7 @@ def _build_poll_cycle(
         changes,
         Identification(files, verification, changes, lifecycle, new_files, tree=groups.shared.tree),
         groups.shared.scan,
+        admission=groups.finding.admission,
         new_files=new_files,
         arrivals=groups.holding.arrivals,
         lifecycle=lifecycle,
@@ -382,6 +395,8 @@ def _build_inventory(groups: _Groups) -> Inventory:
         groups.finding.discovery,
         groups.holding.held_files,
         groups.tracking.continuations,
+        admission=groups.finding.admission,
+        link_budget=groups.holding.link_budget,
         scan=groups.shared.scan,
     )
 

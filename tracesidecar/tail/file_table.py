@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -29,7 +30,8 @@ class Directory:
 
     `changed_ns` (ctime) is -1 when the directory must be listed again. One that is `linked` was
     reached through a symlink. `place` is None in one that is not walked. `rotated` has the names
-    that files were rotated away from, and when the first of those files was last written.
+    that files were rotated away from, and when the first of those files was last written. `source`
+    is the one of whose budget it takes.
     """
 
     path: str
@@ -42,6 +44,7 @@ class Directory:
     children: dict[str, Directory] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
     rotated: dict[str, int] = field(default_factory=dict)
+    source: int = 0
 
     def locate(self, name: str) -> str:
         """Return the path of a name in it."""
@@ -297,6 +300,7 @@ class FileTable:
         self._by_inode: dict[int, File | tuple[File, ...]] = {}
         self._away: dict[int, list[File]] = {}
         self._away_at: dict[str, list[File]] = {}
+        self._counts: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -306,6 +310,10 @@ class FileTable:
 
     def __contains__(self, segment: int) -> bool:
         return segment in self._by_id
+
+    def count(self, source: int) -> int:
+        """Return how many files of a source are known."""
+        return self._counts[source]
 
     def get(self, segment: int) -> File | None:
         """Return the file of a segment."""
@@ -354,6 +362,7 @@ class FileTable:
 
     def add(self, file: File) -> None:
         """Make a file known under its id, its inode and its directory."""
+        self._counts[file.source] += 1
         self._by_id[file.id] = file
         if file.state is SegmentState.AWAY:
             self._add_away_file(file)
@@ -414,7 +423,8 @@ class FileTable:
 
     def remove(self, file: File) -> None:
         """Forget a file."""
-        self._by_id.pop(file.id, None)
+        if self._by_id.pop(file.id, None) is not None:
+            self._counts[file.source] -= 1
         self.detach(file)
         self._drop_away_file(file)
         if file in file.directory.files:

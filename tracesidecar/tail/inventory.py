@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tracesidecar.model import Segment
+from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.holding.link_budget import LinkBudget
 from tracesidecar.tail.limits import ReachedLimit
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.scan_context import ScanContext
@@ -37,6 +39,8 @@ class Inventory:
         held_files: HeldFiles,
         continuations: Continuations,
         *,
+        admission: Admission,
+        link_budget: LinkBudget,
         scan: ScanContext,
     ) -> None:
         self._sources = sources
@@ -45,6 +49,8 @@ class Inventory:
         self._discovery = discovery
         self._held_files = held_files
         self._continuations = continuations
+        self._admission = admission
+        self._link_budget = link_budget
         self._scan = scan
 
     def segments(self) -> Mapping[int, SegmentView]:
@@ -104,6 +110,16 @@ class Inventory:
             for source, counted in protections.items()
         }
 
+    def measure_retained(self) -> Mapping[int, int]:
+        """Return the size of each retained file that is deleted: only we keep it."""
+        return {
+            segment: file.size
+            for segment in self._held_files.retained
+            if (file := self._files.get(segment)) is not None
+            and file.state is SegmentState.DELETED
+            and file.is_acknowledged
+        }
+
     def count_skipped(self) -> Mapping[tuple[str, SkipReason], int]:
         """Return how much each source does not read that its patterns match, by reason."""
         names = self._source_names
@@ -122,7 +138,7 @@ class Inventory:
             file = self._files.get(segment)
             if ratio and file is not None and file.state in READABLE_STATES:
                 expanded.setdefault(file.source, []).append(file)
-        return tuple(
+        ratios = (
             ReachedLimit(
                 self._source_names[source],
                 "ratio",
@@ -133,6 +149,7 @@ class Inventory:
             )
             for source, files in sorted(expanded.items())
         )
+        return (*self._admission.list_reached(), *self._link_budget.list_reached(), *ratios)
 
     def list_unreadable(self) -> list[UnreadablePath]:
         """Return what exists and cannot be read now: directories first, then files."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-LimitName = Literal["ratio"]
+from tracesidecar.units import format_bytes
+
+LimitName = Literal["files", "held", "rejected", "ratio"]
 """A budget of a source at which it waits: a key of its `limits`."""
 
 
@@ -36,4 +38,22 @@ class ReachedLimit:
                     f"{many} cannot be read to the end, because the content is more than "
                     f"{allowed} times the compressed size ({name}): raise that limit to read the "
                     "rest, or delete them"
+                )
+            case "files":
+                return (
+                    f"{allowed} files or directories are followed ({name}), and {many} more wait: "
+                    "raise that limit, or delete files that are not needed any more"
+                )
+            case "rejected":
+                return (
+                    f"its rejected lines take {format_bytes(self.used)} of the disk, and may take "
+                    f"{format_bytes(allowed)} ({name}), so nothing new of it is read: redrive or "
+                    "drop rejected lines (tracesidecar quarantine), or raise that limit"
+                )
+            case "held":
+                return (
+                    f"hard links keep {format_bytes(self.used)} of it, and may keep "
+                    f"{format_bytes(allowed)} ({name}), so {many} wait without one: what is "
+                    "deleted of these before all sinks have it is lost; it ends when the sinks "
+                    "have caught up, or with a higher limit"
                 )

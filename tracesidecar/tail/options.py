@@ -15,10 +15,15 @@ Symlinks = Literal["never", "same_owner", "follow"]
 class SourceLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The budgets of a source, so that no source can take what others need.
 
-    `partitions` is how many days and dialects of it a batch of a lake may have, and `ratio` how
-    many times its size a compressed file may expand to.
+    `files` is how many files are followed at a time, and how many directories are walked. `held` is
+    how many bytes our hard links may keep of it, and `rejected` how many may be kept because of its
+    rejected lines. `partitions` is how many days and dialects of it a batch of a lake may have, and
+    `ratio` how many times its size a compressed file may expand to.
     """
 
+    files: int = 100_000
+    held: Size = msgspec.field(default_factory=lambda: Size.parse("10GiB"))
+    rejected: Size = msgspec.field(default_factory=lambda: Size.parse("1GiB"))
     partitions: int = 64
     ratio: int = 200
 

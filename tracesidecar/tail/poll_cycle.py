@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.poll_schedule import FULL_CYCLE_SECONDS, PollSchedule
 from tracesidecar.tail.discovery.walk import Discovery, WalkFindings
 from tracesidecar.tail.file_table import File, FileTable
@@ -40,6 +41,7 @@ class PollCycle:
         identification: Identification,
         scan: ScanContext,
         *,
+        admission: Admission,
         new_files: NewFiles,
         arrivals: Arrivals,
         lifecycle: Lifecycle,
@@ -51,6 +53,7 @@ class PollCycle:
         self._schedule = schedule
         self._changes = changes
         self._identification = identification
+        self._admission = admission
         self._new_files = new_files
         self._scan = scan
         self._arrivals = arrivals
@@ -77,7 +80,10 @@ class PollCycle:
             self._watcher is not None and self._watcher.is_working and self._schedule.trusts(now)
         )
         interval = FULL_CYCLE_SECONDS if relies_on_watcher else self._poll_interval / 2
-        is_due = lists_all or now - self._polled_at >= interval
+        released = self._admission.release()
+        for path in released:
+            self._discovery.relist(path)
+        is_due = lists_all or bool(released) or now - self._polled_at >= interval
         if is_due:
             self._polled_at = now
             self._sort_in(self._discovery.walk(full=lists_all))
@@ -123,6 +129,9 @@ class PollCycle:
             file = self._files.find(status.st_dev, status.st_ino)
             if file is None:
                 location = self._discovery.locate(arrival.path, arrival.source)
+                if not self._admission.has_room(arrival.source):
+                    self._admission.withhold(arrival.source, location)
+                    continue
                 self._identification.identify(location)  # the file itself, or its successor
                 if self._files.find(status.st_dev, status.st_ino) is None:
                     self._new_files.register_arrival(location, status)
@@ -190,7 +199,8 @@ class PollCycle:
         for file in findings.nameless:
             self._scan.progress.step()
             self._changes.compare(file)
-        for location in sorted(findings.unknown, key=lambda location: location.source or 0):
+        unknown = sorted(findings.unknown, key=lambda location: location.source or 0)
+        for location in self._admission.admit(unknown):
             self._scan.progress.step()
             self._identification.identify(location)
         for path in findings.own:

@@ -174,6 +174,10 @@ class Tailer:
         """
         self._acknowledgements.retain(segments)
 
+    def measure_retained(self) -> Mapping[int, int]:
+        """Return the size of each retained file that is deleted: only we keep it."""
+        return self._inventory.measure_retained()
+
     def announce_recalls(self, announce: Callable[[Collection[int]], object]) -> None:
         """Call this with segments that were at rest, before they are known again.
 

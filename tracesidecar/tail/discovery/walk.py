@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from tracesidecar.directories import Handle, LinkNotFollowed, UntrustedLink
 from tracesidecar.progress import Progress
+from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.own_paths import OwnPaths
@@ -65,8 +66,10 @@ class Discovery:
         *,
         own: OwnPaths,
         progress: Progress,
+        admission: Admission,
     ) -> None:
-        """Enter nothing that is `own`."""
+        """Enter nothing that is `own`, and no more than `admission` has room for."""
+        self._admission = admission
         self._tree = tree
         self._globs = globs
         self._rotated_names = rotated_names
@@ -128,6 +131,11 @@ class Discovery:
         self._walk(below, findings, full=False)
         self._walk(directories.values(), findings, full=True)
         return findings
+
+    def relist(self, path: str) -> None:
+        """Have the next walk list a directory, whether it seems changed or not."""
+        if path in self._directories:
+            self._directories[path].changed_ns = -1
 
     def siblings(self, directory: Directory) -> list[FileLocation]:
         """Return every regular file of a directory, also those that no glob matches."""
@@ -295,13 +303,20 @@ class Discovery:
             return None
         claimed[path] = claims
         directory = Directory(
-            path, status.st_dev, status.st_ino, claims, linked=linked, place=place
+            path,
+            status.st_dev,
+            status.st_ino,
+            claims,
+            linked=linked,
+            place=place,
+            source=min(source for source, _ in claims),
         )
         if former := self._elsewhere.pop(path, None):
             for file in list(former.files):
                 self._files.move(file, directory, file.name)
             directory.rotated = former.rotated
         self._directories[path] = directory
+        self._admission.count_directory(directory.source, 1)
         return directory
 
     def _is_own(
@@ -331,7 +346,8 @@ class Discovery:
             self._drop(each, findings)
 
     def _drop(self, directory: Directory, findings: WalkFindings) -> None:
-        self._directories.pop(directory.path, None)
+        if self._directories.pop(directory.path, None) is not None:
+            self._admission.count_directory(directory.source, -1)
         self.unreadable.pop(directory.path, None)
         self._skipped.pop(directory.path, None)
         self._claimed.get((directory.device, directory.inode), {}).pop(directory.path, None)
@@ -352,6 +368,7 @@ class Discovery:
             directory.require_listing()
             self._note_unreachable(directory.path, directory.claims, error)
             return []
+        self._admission.begin_listing(directory)
         if self.unreadable:
             self._forget_unreadable(directory, {entry.name for entry in entries})
         fresh: list[Directory] = []
@@ -359,7 +376,7 @@ class Discovery:
         skipped = Counter[int]()
         for entry in entries:
             if entry.is_directory:
-                fresh += self._enter_child(directory, entry.name, linked=directory.linked)
+                fresh += self._enter_if_room(directory, entry.name)
             elif entry.is_link:
                 fresh += self._meet_link(directory, entry.name, findings, skipped)
             elif entry.is_file:
@@ -385,6 +402,16 @@ class Discovery:
             folder, name = os.path.split(path)
             if folder == directory.path and name not in names:
                 del self.unreadable[path]
+
+    def _enter_if_room(self, directory: Directory, name: str) -> list[Directory]:
+        """Enter a sub-directory as `_enter_child` does, unless it is one too many."""
+        if name in directory.children:
+            return []
+        if not self._admission.has_room_for_directory(directory.source):
+            location = FileLocation(directory, name, directory.source)
+            self._admission.withhold(directory.source, location)
+            return []
+        return self._enter_child(directory, name, linked=directory.linked)
 
     def _enter_child(
         self, directory: Directory, name: str, *, linked: bool, claims: Claims | None = None

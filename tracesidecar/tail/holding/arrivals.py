@@ -202,6 +202,7 @@ class Arrivals:
         self._kept: dict[Inode, Arrival] = {}
         self._unreadable: set[Inode] = set()
         self._is_closed = False
+        self._full: frozenset[int] = frozenset()
         self._reserve: list[int] = []
         weakref.finalize(self, _close_all, self._reserve)
         self._take_reserve()
@@ -404,7 +405,10 @@ class Arrivals:
                 is_withheld = self._owners.withholds(source, found, own_links=own_links)
                 if is_withheld or self._own.has(found.status):
                     return  # the scan says so
-                arrival = self._link(found, followed, source) or self._open(found, followed, source)
+                if source not in self._full:
+                    arrival = self._link(found, followed, source) or self._open(
+                        found, followed, source
+                    )
             if is_announced and seen is None:
                 seen = self._note_look(
                     path, source, _NO_FILE, is_written=is_written, is_made_here=is_made_here
@@ -502,6 +506,11 @@ class Arrivals:
         return Arrival(followed, source, self._folders[source], descriptor=descriptor)
 
     # ---- in the tailer's thread
+
+    def keep_nothing_of(self, sources: frozenset[int]) -> None:
+        """Keep no new files of these sources: there is no room for them."""
+        with self._lock:
+            self._full = sources
 
     def collect(self) -> None:
         """Take over what has arrived since the last scan."""

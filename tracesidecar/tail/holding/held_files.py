@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from tracesidecar.tail.discovery.tree import Tree
@@ -14,6 +15,7 @@ from tracesidecar.tail.holding.hard_links import (
     measure_links,
     set_aside_folders,
 )
+from tracesidecar.tail.holding.link_budget import LinkBudget
 from tracesidecar.tail.holding.link_names import LinkName
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
@@ -43,6 +45,7 @@ class HeldFiles:
         scan: ScanContext,
         *,
         tree: Tree,
+        budget: LinkBudget,
         limit_bytes: int,
     ) -> None:
         """`limit_bytes`: so much of delivered files is kept linked, less what is held anyway."""
@@ -53,6 +56,8 @@ class HeldFiles:
         self._arrivals = arrivals
         self._scan = scan
         self._limit_bytes = limit_bytes
+        self._budget = budget
+        self._made_room: set[int] = set()
         self._retained: frozenset[int] = frozenset()
         self._changed: set[int] = set()
         self._failed: dict[int, File] = {}
@@ -66,6 +71,11 @@ class HeldFiles:
         """Link a file that is not finished, if possible; otherwise it is only kept open."""
         self._failed.pop(file.id, None)
         if file.state is not SegmentState.LIVE:
+            return
+        if not self._has_room(file):
+            # nor is it kept open: that would keep it on the disk as a link does
+            self._open_files.close_file(file)
+            self._arrivals.release(file)
             return
         outcome = self._link(file)
         if outcome is LinkOutcome.MADE:
@@ -95,13 +105,15 @@ class HeldFiles:
             self._link(file)  # to set it aside
         self._arrivals.release(file)
         self._failed.pop(file.id, None)
+        self._budget.settle(file)
         self._changed.add(file.id)
         is_unneeded = (is_copied or file.is_acknowledged) and not self.has_grown(file)
         if is_unneeded or not self._is_last_copy(file):
-            self._hard_links.remove(file.id)
+            self._remove_link(file.id)
             return
         linked = self._hard_links.status(file.id)
         folder = self._hard_links.set_aside(file.id)
+        self._budget.forget(file.id)
         self._measure_set_aside()
         self._scan.warn(
             "set_aside",
@@ -146,6 +158,11 @@ class HeldFiles:
         """Keep the links of these segments, finished or not; return which were retained before."""
         before, self._retained = self._retained, segments
         return before
+
+    @property
+    def retained(self) -> frozenset[int]:
+        """Return the segments whose links are kept even if they are finished."""
+        return self._retained
 
     def is_retained(self, file: File) -> bool:
         """Return whether a file's link is kept even if the file is finished."""
@@ -205,6 +222,7 @@ class HeldFiles:
             self.pin(file)
             if file.id in self._failed:
                 break  # one attempt a scan, as long as it fails
+        self._share_room()
         if now - self._swept_at >= _SWEEP_SECONDS:
             self._swept_at = now
             self.sweep()
@@ -223,6 +241,7 @@ class HeldFiles:
                 delivered.append(file)
             elif self.has_link(file):
                 room -= file.size
+                self._budget.count(file)
                 self._settle_if_delivered(file)
         delivered.sort(key=lambda file: -file.modified_ns)
         for file in delivered:
@@ -230,8 +249,12 @@ class HeldFiles:
                 self._release(file)
                 continue
             room -= file.size
-            if not self.has_link(file) and file.can_link is not False:
+            if self.has_link(file):
+                self._budget.count(file)
+            elif file.can_link is not False and self._budget.has_room(file):
                 self.pin(file)
+            else:
+                self._budget.settle(file)  # a precaution is no reason to wait
 
     def release_delivered(self) -> None:
         """Remove the links of all files that every sink has."""
@@ -244,7 +267,7 @@ class HeldFiles:
             if file.state is SegmentState.LIVE:
                 self._release(file)
             elif not self.has_grown(file):
-                self._hard_links.remove(file.id)
+                self._remove_link(file.id)
                 self._changed.add(file.id)
 
     def _is_only_name(self, file: File) -> bool:
@@ -268,13 +291,14 @@ class HeldFiles:
         """Remove the link of a live file, unless the file has lost its name in this moment."""
         self._arrivals.release(file)
         linked = self._hard_links.status(file.id)
-        if linked is not None and linked.st_nlink > 1 and self._hard_links.remove(file.id):
+        if linked is not None and linked.st_nlink > 1 and self._remove_link(file.id):
             self._changed.add(file.id)
             self._accept_ctime(file)
 
     def _link(self, file: File) -> LinkOutcome:
         if self.has_link(file):
             self._arrivals.release(file)
+            self._note_linked(file)
             return LinkOutcome.MADE
         options = self._files.options(file)
         if options.protect == "never":
@@ -292,8 +316,53 @@ class HeldFiles:
             return LinkOutcome.FAILED
         if outcome is LinkOutcome.MADE:
             self._arrivals.release(file)
+            self._note_linked(file)
             self._accept_ctime(file)
         return outcome
+
+    def _note_linked(self, file: File) -> None:
+        self._budget.count(file)
+        self._budget.settle(file)
+
+    def _remove_link(self, segment: int) -> bool:
+        self._budget.forget(segment)
+        return self._hard_links.remove(segment)
+
+    def _has_room(self, file: File) -> bool:
+        """Return whether a file has a link or may have one, at the cost of delivered files."""
+        if self.has_link(file) or self._files.options(file).protect == "never":
+            return True
+        if self._budget.has_room(file):
+            return True
+        if file.source not in self._made_room and not file.is_acknowledged:
+            self._made_room.add(file.source)  # once a scan: it looks at all links
+            for segment in self._budget.list_linked(file.source):
+                other = self._files.get(segment)
+                if other is not None and self._is_precaution(other):
+                    self._let_go_if_delivered(other)
+        return self._budget.has_room(file)
+
+    def _let_go_if_delivered(self, file: File) -> None:
+        if file.is_acknowledged and self.has_link(file) and not self.is_retained(file):
+            self._let_go(file)
+
+    def _share_room(self) -> None:
+        """Link files for which there was no room, as far as there is some now."""
+        sizes = Counter[int]()
+        for arrival, status in self._arrivals:
+            sizes[arrival.source] += status.st_size
+        self._budget.note_arriving(sizes)
+        self._made_room.clear()
+        for source in self._budget.full:
+            for file in self._budget.list_waiting(source):
+                is_over = file.id not in self._files or file.state is not SegmentState.LIVE
+                if is_over or _is_finished(file):
+                    self._budget.settle(file)
+                    continue
+                self.pin(file)
+                if not self.has_link(file):
+                    break
+        self._arrivals.keep_nothing_of(self._budget.full)
 
     def _accept_ctime(self, file: File) -> None:
         """Accept the ctime that our own link or unlink gave a file, if nothing else changed."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint
 from tracesidecar.progress import Progress
+from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
@@ -86,6 +87,7 @@ def _list(sources: Sequence[SourceOptions], tree: Tree, hidden: Iterable[str]) -
         DirectoryMounts(globs, tree),
         own=OwnPaths((), folders=hidden),
         progress=Progress(),
+        admission=Admission(sources, files),
     )
     for location in discovery.walk(full=True).unknown:
         try:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from tracesidecar.model import TAIL_BYTES, Checkpoint
 from tracesidecar.progress import Progress
+from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.rotated_names import rank_in_family
 from tracesidecar.tail.discovery.tree import Tree
@@ -159,10 +160,12 @@ class NewFiles:
         lifecycle: Lifecycle,
         *,
         replacements: Replacements,
+        admission: Admission,
         tree: Tree,
         progress: Progress,
     ) -> None:
         self._progress = progress
+        self._admission = admission
         self._tree = tree
         self._files = files
         self._discovery = discovery
@@ -259,7 +262,8 @@ class NewFiles:
                 continue
             if not stat.S_ISREG(status.st_mode):
                 continue
-            if self._files.find(status.st_dev, status.st_ino) is None:
+            is_known = self._files.find(status.st_dev, status.st_ino) is not None
+            if not is_known and self._admission.has_room(location.source or 0):
                 self.register(location, status)
 
     def take_expects_copies(self) -> bool:
@@ -488,7 +492,8 @@ class NewFiles:
         )
         known = self._files.find(status.st_dev, status.st_ino)
         if known is None and sibling.source is not None:
-            if not self._files.with_inode(status.st_ino):
+            has_room = self._admission.has_room(sibling.source)
+            if has_room and not self._files.with_inode(status.st_ino):
                 self.register(sibling, status)
             return
         if not is_young or (known is not None and not known.is_mere_copy):
