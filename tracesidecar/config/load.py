@@ -20,6 +20,7 @@ from tracesidecar.config.line_numbers import locate
 from tracesidecar.config.paths import absolute, default_state_directory
 from tracesidecar.config.problems import KeyPath, LocatedProblem, Problem, locate_problem
 from tracesidecar.config.schema import Configuration
+from tracesidecar.config.tenants import find_mixed_tenants, separate_tenants
 from tracesidecar.config.trust import NotTrusted, read_found
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.masking import Mask
@@ -154,11 +155,12 @@ def _check(
     found = list(exposures(configuration))
     rejected = [each for each in found if each.is_rejected]
     accepted = [each for each in found if not each.is_rejected]
-    problems = _mask([*contradictions(configuration), *rejected], origins)
+    contradicting = [*contradictions(configuration), *find_mixed_tenants(configuration)]
+    problems = _mask([*contradicting, *rejected], origins)
     warnings = _mask([*absent_directories(configuration), *accepted], origins) if path else []
     return ConfigurationReport(
         path,
-        configuration,
+        separate_tenants(configuration),
         _locate(problems, file, lines),
         _locate(warnings, file, lines),
     )

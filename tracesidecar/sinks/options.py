@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
@@ -48,6 +48,18 @@ class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def takes(self, source: str) -> bool:
         """Return whether the sink ships this source: all of them, unless it names some."""
         return not self.sources or source in self.sources
+
+    @property
+    def separates_sources(self) -> bool:
+        """Return whether each source has a place of its own at the destination."""
+        return False
+
+    def narrow_to(self, source: str, identity: str) -> Self:
+        """Return the options of the sink that ships one source alone: `NAME-IDENTITY`.
+
+        The identity is the source's name, or its id, which survives a rename.
+        """
+        return msgspec.structs.replace(self, name=f"{self.name}-{identity}", sources=(source,))
 
     @property
     def trusts_any_server(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from typing import Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,12 +13,16 @@ from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.transport import TlsOptions, is_unverified
 from tracesidecar.units import Seconds
 
+_SOURCE = "{source}"
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+
 
 class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A `[[sink]]` that keeps objects in a cloud.
 
-    `timeout` is for one whole object. Without `conditional`, an object is written even if its name
-    is taken: for stores that know no conditions.
+    `{source}` in the prefix stands for the identity of a source: each has a sink of its own then,
+    which `narrow_to` makes. `timeout` is for one whole object. Without `conditional`, an object is
+    written even if its name is taken: for stores that know no conditions.
     """
 
     prefix: str = ""
@@ -26,11 +32,24 @@ class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, k
     connect_timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("10s"))
 
     def __post_init__(self) -> None:
+        for found in _PLACEHOLDER.findall(self.prefix):
+            if found != _SOURCE:
+                raise ValueError(f'prefix: "{found}" is unknown; only "{_SOURCE}" can be in braces')
         if self.tls.server_hostname is not None:
             raise ValueError(
                 "tls.server_hostname cannot be set for an object store: "
                 "the address has to name the host of the certificate"
             )
+
+    @property
+    def separates_sources(self) -> bool:
+        """Return whether each source has a prefix of its own."""
+        return _SOURCE in self.prefix
+
+    def narrow_to(self, source: str, identity: str) -> Self:
+        """Return the options of the sink that ships one source alone, below its own prefix."""
+        narrowed = super().narrow_to(source, identity)
+        return msgspec.structs.replace(narrowed, prefix=self.prefix.replace(_SOURCE, identity))
 
     @property
     def trusts_any_server(self) -> bool:
