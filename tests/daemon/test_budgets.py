@@ -92,7 +92,7 @@ def test_a_bomb_waits_and_says_so_until_the_limit_is_raised(sidecar: Sidecar) ->
 def test_a_source_with_too_many_rejected_lines_waits_until_they_are_dropped(
     sidecar: Sidecar,
 ) -> None:
-    configure(sidecar, 'rejected = "1KiB"')
+    configure(sidecar, 'rejected = "20KiB"')
     hostile, good = sidecar.traces / "a.jsonl", sidecar.folder / "good" / "a.jsonl"
     hostile.write_bytes(b"this is no JSON\n" * 100)
     sidecar.start()
@@ -101,7 +101,7 @@ def test_a_source_with_too_many_rejected_lines_waits_until_they_are_dropped(
     append(good, number_lines(10, 2))
     sidecar.arrives(2)
     assert set(sidecar.lines()) == set(number_lines(10, 2))
-    assert b"its rejected lines take 1.5 KiB" in sidecar.get("/readyz")[1]
+    assert b"its rejected lines take 25.0 KiB" in sidecar.get("/readyz")[1]
     entries = [str(each["id"]) for each in sidecar.list_quarantined()]
     assert sidecar.call("quarantine", "drop", *entries).returncode == 0
     sidecar.arrives(4)

@@ -15,6 +15,10 @@ LAST_SECOND = 253402300800
 """The year 10000, which no date can show."""
 
 
+ROW_BYTES = 256
+"""What a rejected line takes of the journal, however short it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class QuarantinedLine:
     """One rejected line: [start, end) of a segment, in bytes.
@@ -35,6 +39,11 @@ class QuarantinedLine:
     digest: bytes | None
     sealed: str = ""
     sealed_at: int = 0
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the line takes of the disk: its bytes, or its row here if that is more."""
+        return max(self.end - self.start, ROW_BYTES)
 
 
 def make_quarantined_line(
@@ -126,14 +135,16 @@ class QuarantineTable:
         return frozenset(segment for (segment,) in self._database.read(tuple[int], query))
 
     def measure(self) -> dict[tuple[str, int], int]:
-        """Return how many bytes the rejected lines of each (source, segment) have, if they exist.
+        """Return what the rejected lines of each (source, segment) take, in bytes, if they exist.
 
-        A line that both a sink and the redaction have rejected counts twice.
+        A line takes `ROW_BYTES` at least. One that both a sink and the redaction have rejected
+        counts twice. This reads the whole table.
         """
         rows = self._database.read(
             tuple[str, int, int],
-            "SELECT source, segment, sum(end - start) FROM quarantine WHERE NOT gone "
+            "SELECT source, segment, sum(max(end - start, ?)) FROM quarantine WHERE NOT gone "
             "GROUP BY source, segment",
+            ROW_BYTES,
         )
         return {(source, segment): size for source, segment, size in rows}
 

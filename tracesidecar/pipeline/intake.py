@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tracesidecar.journal import Journal
+from tracesidecar.journal import Journal, QuarantinedLine
 from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.late_beginnings import LateBeginnings
@@ -18,6 +18,9 @@ from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.sinks import deciding_sinks
 from tracesidecar.tail import ReachedLimit, Scan, SegmentView, rank_in_family
 from tracesidecar.tail.tailer import Tailer
+
+JUDGE_SECONDS = 1.0
+"""How often to see whether files with rejected lines were deleted."""
 
 FEW_SEGMENTS = 1000
 """How many segments that are over may be remembered: to search for fewer is not worth it."""
@@ -60,6 +63,7 @@ class Intake:
         self._rewrites = rewrites
         self._beginnings = beginnings
         self._rejected = rejected
+        self._judged_at = float("-inf")
         self._clock = clock
         self._retained: frozenset[int] = frozenset()
         self.sinks: Mapping[str, SinkCursors] = {}
@@ -112,8 +116,10 @@ class Intake:
         self._losses.withdraw(scan.recovered)
         self._losses.take(scan.losses, sinks)
         self._forget(scan.files)
-        self._rejected.judge()
-        self._pause_sources()
+        if now - self._judged_at >= JUDGE_SECONDS:
+            self._judged_at = now
+            self._rejected.judge()
+            self._pause_sources()
         ready = frozenset(sink.name for sink in self.sinks.values() if sink.has_ready)
         return ScanOutcome(scan, ready, self.list_reached_limits())
 
@@ -177,11 +183,12 @@ class Intake:
         """Have the tailer keep the files that alone have bytes of rejected lines, and no others."""
         self._retained = self._journal.quarantine.list_segments()
         self._tailer.retain(self._retained)
-        self.measure_rejected()
-
-    def measure_rejected(self) -> None:
-        """Let sources wait, or go on, by what their rejected lines take of the disk now."""
         self._rejected.measure_lines()
+        self._pause_sources()
+
+    def note_rejected(self, lines: Iterable[QuarantinedLine]) -> None:
+        """Let sources wait whose rejected lines, with these new ones, take too much of the disk."""
+        self._rejected.add(lines)
         self._pause_sources()
 
     def _pause_sources(self) -> None:

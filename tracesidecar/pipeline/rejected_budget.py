@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from tracesidecar.journal import Journal
+from tracesidecar.journal import Journal, QuarantinedLine
 from tracesidecar.tail import ReachedLimit, SourceOptions
 from tracesidecar.tail.tailer import Tailer
 
@@ -15,6 +15,8 @@ class RejectedBudget:
 
     A line counts with its bytes, wherever these are: sealed, or in a file that we keep or would
     keep. A file that is deleted and kept for nothing else counts as a whole.
+    New lines are added up; only when they seem to be too many is the whole quarantine read, because
+    every sink rejects a line anew that the redaction has rejected.
     Lives in the worker thread.
     """
 
@@ -25,7 +27,8 @@ class RejectedBudget:
         self._tailer = tailer
         self._journal = journal
         self._sources = sources
-        self._lines: Mapping[tuple[str, int], int] = {}
+        self._lines = Counter[tuple[str, int]]()
+        self._added = Counter[str]()
         self._reached: tuple[ReachedLimit, ...] = ()
 
     @property
@@ -39,9 +42,19 @@ class RejectedBudget:
         return frozenset(each.source for each in self._reached)
 
     def measure_lines(self) -> None:
-        """Note that lines were rejected, redriven or dropped."""
-        self._lines = self._journal.quarantine.measure()
+        """Note that lines were redriven or dropped."""
+        self._lines, self._added = Counter(self._journal.quarantine.measure()), Counter()
         self.judge()
+
+    def add(self, lines: Iterable[QuarantinedLine]) -> None:
+        """Note that lines were rejected."""
+        for line in lines:
+            self._lines[line.source, line.segment] += line.kept_bytes
+            self._added[line.source] += line.kept_bytes
+        self.judge()
+        limits = {each.source: each.allowed for each in self._reached}
+        if any(self._added[source] > allowed // 100 for source, allowed in limits.items()):
+            self.measure_lines()
 
     def judge(self) -> None:
         """Find out again which sources wait: files may have been deleted."""

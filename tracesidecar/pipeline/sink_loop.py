@@ -204,7 +204,7 @@ class SinkLoop:
         unsealed = frozenset(line.segment for line in committed.quarantined if not line.sealed)
         await self._worker.run(WorkerContext.commit, self._sink.name, committed.reached, unsealed)
         if committed.quarantined:
-            await self._worker.run(lambda context: context.intake.measure_rejected())
+            await self._worker.run(WorkerContext.note_rejected, committed.quarantined)
         self._sink.note_commit()
 
 

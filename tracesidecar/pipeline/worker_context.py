@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from tracesidecar.batch import PreparedBatch
+from tracesidecar.journal import QuarantinedLine
 from tracesidecar.metrics import CounterKey
 from tracesidecar.model import Checkpoint, CleanChunk
 from tracesidecar.pipeline.batch_filler import BatchFiller, Step
@@ -125,6 +126,10 @@ class WorkerContext:
     ) -> None:
         """Advance a sink to what the journal has, as `Intake.commit`."""
         self.intake.commit(name, reached, rejected_in)
+
+    def note_rejected(self, lines: Iterable[QuarantinedLine]) -> None:
+        """Note that the journal has rejected lines, as `Intake.note_rejected`."""
+        self.intake.note_rejected(lines)
 
     def count(self, clean: CleanChunk) -> None:
         """Count the lines of a chunk that is replayed, as `ChunkReader.count`."""

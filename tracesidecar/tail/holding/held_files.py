@@ -26,6 +26,9 @@ RECENT_SECONDS = 24 * 3600.0
 is appended, moved away or deleted while the daemon is stopped is read at the next start.
 """
 
+_RESTS = 20
+"""So many times as long as a measurement of all arrivals took, the next one waits."""
+
 _SWEEP_SECONDS = 60.0
 
 
@@ -58,6 +61,7 @@ class HeldFiles:
         self._limit_bytes = limit_bytes
         self._budget = budget
         self._made_room: set[int] = set()
+        self._measures_at = 0.0
         self._retained: frozenset[int] = frozenset()
         self._changed: set[int] = set()
         self._failed: dict[int, File] = {}
@@ -348,10 +352,7 @@ class HeldFiles:
 
     def _share_room(self) -> None:
         """Link files for which there was no room, as far as there is some now."""
-        sizes = Counter[int]()
-        for arrival, status in self._arrivals:
-            sizes[arrival.source] += status.st_size
-        self._budget.note_arriving(sizes)
+        self._measure_arrivals()
         self._made_room.clear()
         for source in self._budget.full:
             for file in self._budget.list_waiting(source):
@@ -363,6 +364,18 @@ class HeldFiles:
                 if not self.has_link(file):
                     break
         self._arrivals.keep_nothing_of(self._budget.full)
+
+    def _measure_arrivals(self) -> None:
+        """Note what the links of files take that are not known yet; rest if these are very many."""
+        began = time.monotonic()
+        if began < self._measures_at:
+            return
+        sizes = Counter[int]()
+        for arrival, status in self._arrivals:
+            sizes[arrival.source] += status.st_size
+        self._budget.note_arriving(sizes)
+        ended = time.monotonic()
+        self._measures_at = ended + _RESTS * (ended - began)
 
     def _accept_ctime(self, file: File) -> None:
         """Accept the ctime that our own link or unlink gave a file, if nothing else changed."""
