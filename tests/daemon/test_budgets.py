@@ -8,7 +8,7 @@ import json
 import re
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
-from tests.servers.processes import eventually
+from tests.servers.processes import wait_until
 from tracesidecar.exit_codes import ExitCode
 
 EVENTS = (
@@ -63,10 +63,10 @@ def test_a_bomb_waits_and_says_so_until_the_limit_is_raised(sidecar: Sidecar) ->
     lines = [f'{{"n":{number % 10}}}' for number in range(40_000)]
     (sidecar.traces / "bomb.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode() + b"\n"))
     sidecar.start()
-    eventually(lambda: reached(sidecar) == ["ratio"])
+    wait_until(lambda: reached(sidecar) == ["ratio"])
     good = sidecar.folder / "good" / "a.jsonl"
     good.write_text(body(number_lines(0, 3)).decode())
-    eventually(lambda: set(number_lines(0, 3)) <= set(sidecar.lines()))
+    wait_until(lambda: set(number_lines(0, 3)) <= set(sidecar.lines()))
     code, page = sidecar.get("/readyz")
     assert code == 503
     assert b"source agent: 1 file cannot be read to the end" in page
@@ -84,7 +84,7 @@ def test_a_bomb_waits_and_says_so_until_the_limit_is_raised(sidecar: Sidecar) ->
     assert "limits.ratio" in str(end["problem"])
     configure(sidecar, "ratio = 20000")
     sidecar.start()
-    eventually(lambda: len(sidecar.lines()) == 40_003)
+    wait_until(lambda: len(sidecar.lines()) == 40_003)
     assert reached(sidecar) == []
     assert sidecar.stop() == 0
 
@@ -96,7 +96,7 @@ def test_a_source_with_too_many_rejected_lines_waits_until_they_are_dropped(
     hostile, good = sidecar.traces / "a.jsonl", sidecar.folder / "good" / "a.jsonl"
     hostile.write_bytes(b"this is no JSON\n" * 100)
     sidecar.start()
-    eventually(lambda: reached(sidecar) == ["rejected"])
+    wait_until(lambda: reached(sidecar) == ["rejected"])
     append(hostile, number_lines(0, 2))
     append(good, number_lines(10, 2))
     sidecar.arrives(2)
@@ -106,6 +106,6 @@ def test_a_source_with_too_many_rejected_lines_waits_until_they_are_dropped(
     assert sidecar.call("quarantine", "drop", *entries).returncode == 0
     sidecar.arrives(4)
     assert set(sidecar.lines()) == set(number_lines(0, 2)) | set(number_lines(10, 2))
-    eventually(lambda: reached(sidecar) == [])
+    wait_until(lambda: reached(sidecar) == [])
     sidecar.wait_for_event("source.limit_released")
     assert sidecar.stop() == 0

@@ -343,12 +343,12 @@ class HeldFiles:
             for segment in self._budget.list_linked(file.source):
                 other = self._files.get(segment)
                 if other is not None and self._is_precaution(other):
-                    self._let_go_if_delivered(other)
+                    self._release_if_delivered(other)
         return self._budget.has_room(file)
 
-    def _let_go_if_delivered(self, file: File) -> None:
+    def _release_if_delivered(self, file: File) -> None:
         if file.is_acknowledged and self.has_link(file) and not self.is_retained(file):
-            self._let_go(file)
+            self._release(file)
 
     def _share_room(self) -> None:
         """Link files for which there was no room, as far as there is some now."""
