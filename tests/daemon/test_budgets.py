@@ -28,7 +28,7 @@ def configure(sidecar: Sidecar, limits: str, sink: str = LAKE) -> None:
     sidecar.config.write_text(text)
 
 
-def reached(sidecar: Sidecar) -> list[str]:
+def list_reached(sidecar: Sidecar) -> list[str]:
     """Return the limits at which a source waits, by the metrics."""
     try:
         page = sidecar.get("/metrics")[1].decode()
@@ -63,7 +63,7 @@ def test_a_bomb_waits_and_says_so_until_the_limit_is_raised(sidecar: Sidecar) ->
     lines = [f'{{"n":{number % 10}}}' for number in range(40_000)]
     (sidecar.traces / "bomb.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode() + b"\n"))
     sidecar.start()
-    wait_until(lambda: reached(sidecar) == ["ratio"])
+    wait_until(lambda: list_reached(sidecar) == ["ratio"])
     good = sidecar.folder / "good" / "a.jsonl"
     good.write_text(body(number_lines(0, 3)).decode())
     wait_until(lambda: set(number_lines(0, 3)) <= set(sidecar.lines()))
@@ -85,7 +85,7 @@ def test_a_bomb_waits_and_says_so_until_the_limit_is_raised(sidecar: Sidecar) ->
     configure(sidecar, "ratio = 20000")
     sidecar.start()
     wait_until(lambda: len(sidecar.lines()) == 40_003)
-    assert reached(sidecar) == []
+    assert list_reached(sidecar) == []
     assert sidecar.stop() == 0
 
 
@@ -96,7 +96,7 @@ def test_a_source_with_too_many_rejected_lines_waits_until_they_are_dropped(
     hostile, good = sidecar.traces / "a.jsonl", sidecar.folder / "good" / "a.jsonl"
     hostile.write_bytes(b"this is no JSON\n" * 100)
     sidecar.start()
-    wait_until(lambda: reached(sidecar) == ["rejected"])
+    wait_until(lambda: list_reached(sidecar) == ["rejected"])
     append(hostile, number_lines(0, 2))
     append(good, number_lines(10, 2))
     sidecar.arrives(2)
@@ -106,6 +106,6 @@ def test_a_source_with_too_many_rejected_lines_waits_until_they_are_dropped(
     assert sidecar.call("quarantine", "drop", *entries).returncode == 0
     sidecar.arrives(4)
     assert set(sidecar.lines()) == set(number_lines(0, 2)) | set(number_lines(10, 2))
-    wait_until(lambda: reached(sidecar) == [])
+    wait_until(lambda: list_reached(sidecar) == [])
     sidecar.wait_for_event("source.limit_released")
     assert sidecar.stop() == 0

@@ -336,6 +336,7 @@ def become_version_1(sidecar: Sidecar, path: Path) -> None:
             )
         journal.execute("DROP TABLE file_identity")
         journal.execute("DROP TABLE file_name")
+        journal.execute("DROP TABLE sink_source")
         journal.execute("UPDATE meta SET value = CAST('9' AS BLOB) WHERE key = 'schema'")
 
 

@@ -114,6 +114,7 @@ def select_what_the_page_has(document: Any) -> dict[str, Any]:
         "files": sum(source["files"] for source in sources),
         "held_bytes": held["bytes"] + held["set_aside_bytes"],
         "at_risk_bytes": sum(source["at_risk_bytes"] for source in sources),
+        "limits": [limit for source in sources for limit in source["limits"]],
         "sinks": [
             {key: sink[key] for key in ("name", "state", "lag_bytes", *GROWS)}
             for sink in document["sinks"]

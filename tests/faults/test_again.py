@@ -133,7 +133,7 @@ def test_a_source_with_an_id_of_its_own_does_not_begin_again_with_what_is_only_h
     change(sidecar, 'name = "agent"', 'name = "builder"\nid = "builder"')
     done = sidecar.ship()
     assert done.returncode == 0
-    assert b"delivers 1 files again" in done.stderr
+    assert b"delivers 1 files of source" in done.stderr
     assert Counter(sidecar.lines()) == Counter(arrived * 2 + held + number_lines(200, 5))
 
 
@@ -251,7 +251,7 @@ def test_a_renamed_sink_is_rejected_until_the_person_says_where_it_starts(
     change(sidecar, 'name = "lake"', 'name = "pond"')
     refused = sidecar.ship()
     assert refused.returncode == 78
-    assert b'name it "lake" again' in refused.stderr
+    assert b'name the sink "lake" again' in refused.stderr
     assert b'start = "now"' in refused.stderr
     assert sidecar.lines() == lines
     change(sidecar, 'name = "pond"', 'name = "pond"\nstart = "now"')

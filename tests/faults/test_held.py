@@ -292,7 +292,8 @@ def test_a_stop_leaves_links_within_the_limit_and_ship_once_releases_them(
     kept = [name.rpartition("+")[2] for name in links(sidecar)]
     assert sorted(kept) == ["2.jsonl", "3.jsonl"]
     shown = sidecar.call("status").stdout.decode()
-    assert f"2 files have a hard link in {sidecar.state}/held; 0 B of them" in shown
+    assert f"2 files have a hard link in {sidecar.state}/held; those of deleted files" in shown
+    assert "keep 0 B on the disk" in shown
     assert "removed: tracesidecar ship --once, then delete these directories" in shown
     assert sidecar.ship().returncode == 0
     assert links(sidecar) == []

@@ -132,6 +132,7 @@ OPTIONS = "the keys of options, by their declaration"
 SYSTEM = "a call of the system that Python has not"
 
 REFLECTION = {
+    "tracesidecar.tail.options: self": "each limit of a source, to compare it with 1",
     "tracesidecar.batch.builder: last": "the counts of a described range, by name",
     "tracesidecar.batch.builder: new": "the counts of a described range, by name",
     "tracesidecar.cli.private_memory: import ctypes": SYSTEM,

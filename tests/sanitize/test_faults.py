@@ -50,7 +50,7 @@ STAGES: dict[str, tuple[object, str]] = {
     "tree walk": (line_redactor, "edit_tree"),
     "splice": (line_editor.LineEditor, "splice"),
     "string": (line_editor.LineEditor, "edit_string"),
-    "decoding": (fast_path, "_decoded"),
+    "decoding": (fast_path, "_decode"),
     "tree": (tree_walk, "_tree"),
     "merging": (detector, "merge_spans"),
     "decoders": (encoded_text, "decode_text"),

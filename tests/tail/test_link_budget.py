@@ -23,7 +23,7 @@ def follower(follow: Callable[..., Follower]) -> Follower:
     return follower
 
 
-def linked(follower: Follower) -> set[str]:
+def list_linked(follower: Follower) -> set[str]:
     return {
         view.segment.path.rpartition("/")[2]
         for view in follower.tailer.segments().values()
@@ -35,7 +35,7 @@ def test_what_has_no_room_is_linked_once_the_sinks_have_caught_up(follower: Foll
     for name in "abcd":
         (follower.traces / f"{name}.jsonl").write_bytes(lines(name, 4))
         follower.turn()
-    assert linked(follower) == {"a.jsonl", "b.jsonl"}
+    assert list_linked(follower) == {"a.jsonl", "b.jsonl"}
     (limit,) = follower.last.limits
     assert (limit.limit, limit.used, limit.allowed, limit.waiting) == ("held", 800, 1000, 2)
     assert limit.path == str(follower.traces / "c.jsonl")
@@ -52,7 +52,7 @@ def test_what_has_no_room_is_linked_once_the_sinks_have_caught_up(follower: Foll
     assert len(follower.lines) == 12
     assert follower.last.limits == ()
     follower.turn(61)
-    assert linked(follower) == {"e.jsonl"}  # as every file of the last day
+    assert list_linked(follower) == {"e.jsonl"}  # as every file of the last day
 
 
 def test_the_budget_holds_over_a_restart_and_goes_with_a_higher_one(follower: Follower) -> None:
@@ -61,14 +61,14 @@ def test_the_budget_holds_over_a_restart_and_goes_with_a_higher_one(follower: Fo
         follower.turn()
     follower.restart()
     follower.turns(2)
-    assert linked(follower) == {"a.jsonl", "b.jsonl"}
+    assert list_linked(follower) == {"a.jsonl", "b.jsonl"}
     assert [each.waiting for each in follower.last.limits] == [1]
     follower.sources[0] = type(follower.sources[0])(
         name="agent", include=follower.sources[0].include, limits=SourceLimits(held=Size(2000))
     )
     follower.restart()
     follower.turns(2)
-    assert linked(follower) == {"a.jsonl", "b.jsonl", "c.jsonl"}
+    assert list_linked(follower) == {"a.jsonl", "b.jsonl", "c.jsonl"}
     assert follower.last.limits == ()
 
 
@@ -76,9 +76,9 @@ def test_a_delivered_file_makes_room_for_one_that_is_not(follower: Follower) -> 
     follower.behind = False
     (follower.traces / "a.jsonl").write_bytes(lines("a", 8))
     follower.turns(2)
-    assert linked(follower) == {"a.jsonl"}
+    assert list_linked(follower) == {"a.jsonl"}
     follower.behind = True
     (follower.traces / "b.jsonl").write_bytes(lines("b", 8))
     follower.turns(2)
-    assert linked(follower) == {"b.jsonl"}
+    assert list_linked(follower) == {"b.jsonl"}
     assert follower.last.limits == ()

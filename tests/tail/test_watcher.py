@@ -415,12 +415,12 @@ def test_a_file_whose_name_another_took_at_once_arrives_or_is_a_loss(
         arrives = partial(watching.lines.__contains__, b'{"next": %d}' % number)
         follow_until(watching, arrives, "the second arrives")
 
-    def accounted_for() -> int:
+    def count_accounted() -> int:
         return sum(line in watching.lines for line in writer.written) + len(watching.losses)
 
-    follow_until(watching, lambda: accounted_for() == 10, "each first file is accounted for")
+    follow_until(watching, lambda: count_accounted() == 10, "each first file is accounted for")
     watching.turns()
-    assert accounted_for() == 10
+    assert count_accounted() == 10
     assert len({*watching.lines}) == len(watching.lines), "nothing arrives twice"
     assert {loss.reason for loss in watching.losses} <= {"gone", "moved"}
 
@@ -437,12 +437,12 @@ def test_each_of_many_files_that_have_one_name_in_turn_arrives_or_is_a_loss(
                 path.unlink()
         watching.turn()
 
-    def accounted_for() -> int:
+    def count_accounted() -> int:
         return len(watching.lines) + len(watching.losses)
 
-    follow_until(watching, lambda: accounted_for() == 6 * at_once, "each is accounted for")
+    follow_until(watching, lambda: count_accounted() == 6 * at_once, "each is accounted for")
     watching.turns()
-    assert accounted_for() == 6 * at_once
+    assert count_accounted() == 6 * at_once
     assert len({*watching.lines}) == len(watching.lines)
 
 

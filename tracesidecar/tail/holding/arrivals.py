@@ -617,15 +617,15 @@ class Arrivals:
         """
         now, epoch = time.monotonic(), time.time() - time.monotonic()
 
-        def missed(unkept: _Unkept, path: str) -> MissedFile:
+        def describe_missed(unkept: _Unkept, path: str) -> MissedFile:
             since = epoch + unkept.since - _UNRESOLVED_SECONDS
             return MissedFile(path, unkept.source, unkept.inode, unkept.seen, since)
 
         with self._lock:
             lost, self._lost = self._lost, []
-            lost = [each for each in lost if not is_known(missed(each, each.followed))]
+            lost = [each for each in lost if not is_known(describe_missed(each, each.followed))]
             for path, unkept in list(self._unkept.items()):
-                if is_known(missed(unkept, path)):
+                if is_known(describe_missed(unkept, path)):
                     del self._unkept[path]
                     continue
                 if now - unkept.since >= _UNRESOLVED_SECONDS:  # its folder left, or it did

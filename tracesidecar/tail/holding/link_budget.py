@@ -42,7 +42,7 @@ class LinkBudget:
     def has_room(self, file: File) -> bool:
         """Return whether a file may have a link; if not, it is among those that wait for one."""
         limit = self._sources[file.source].limits.held
-        if self._used(file.source) + file.size <= limit:
+        if self._measure_used(file.source) + file.size <= limit:
             return True
         self._unlinked.setdefault(file.source, {})[file.id] = file
         return False
@@ -67,7 +67,7 @@ class LinkBudget:
         used_up = (
             source
             for source, options in enumerate(self._sources)
-            if self._used(source) >= options.limits.held
+            if self._measure_used(source) >= options.limits.held
         )
         return frozenset((*self._unlinked, *used_up))
 
@@ -78,11 +78,11 @@ class LinkBudget:
             yield ReachedLimit(
                 options.name,
                 "held",
-                self._used(source),
+                self._measure_used(source),
                 int(options.limits.held),
                 len(files),
                 next((file.path for file in files.values()), ""),
             )
 
-    def _used(self, source: int) -> int:
+    def _measure_used(self, source: int) -> int:
         return self._bytes[source] + self._arriving.get(source, 0)
