@@ -69,9 +69,7 @@ class Scene:
         shown = io.StringIO()
         with redirect_stderr(shown), redirect_stdout(_Text(shown)):
             code = main(["--config", str(self.sidecar.config), *words])
-        # a command keeps what it made, and what it loaded, for as long as its process lives
-        gc.unfreeze()
-        gc.collect()
+        gc.unfreeze()  # a command keeps what it made for as long as its process lives
         return code, shown.getvalue()
 
     def survives(self, damage: Damage, name: str) -> None:
