@@ -59,6 +59,7 @@ SOURCE_KEYS = [
     "lost_files_uncounted",
     "protection",
     "rewritten",
+    "limits",
 ]
 
 
