@@ -28,15 +28,18 @@ def configure(sidecar: Sidecar, limits: str, sink: str = LAKE) -> None:
     sidecar.config.write_text(text)
 
 
+def read_metrics(sidecar: Sidecar) -> str:
+    """Return the page, or nothing before it is there."""
+    try:
+        return sidecar.get("/metrics")[1].decode()
+    except OSError:
+        return ""
+
+
 def list_reached(sidecar: Sidecar) -> list[str]:
     """Return the limits at which a source waits, by the metrics."""
-    try:
-        page = sidecar.get("/metrics")[1].decode()
-    except OSError:
-        return []  # the page is not there yet
-    return re.findall(
-        r'^tracesidecar_limit_reached{limit="(\w+)",source="agent"} 1.0$', page, re.MULTILINE
-    )
+    pattern = r'^tracesidecar_limit_reached{limit="(\w+)",source="agent"} 1.0$'
+    return re.findall(pattern, read_metrics(sidecar), re.MULTILINE)
 
 
 def test_few_bytes_of_many_days_become_few_objects(sidecar: Sidecar) -> None:
@@ -55,6 +58,10 @@ def test_few_bytes_of_many_days_become_few_objects(sidecar: Sidecar) -> None:
     ]
     assert len(rows) == len(days)
     assert sum(row["event_time_source"] == "beyond_limit" for row in rows) == len(days) - 64
+    sidecar.start()
+    displaced = f'displaced_records_total{{source="agent"}} {float(len(days) - 64)}'
+    wait_until(lambda: displaced in read_metrics(sidecar))
+    assert sidecar.stop() == 0
     assert sidecar.call("verify", "lake").returncode == 0
 
 

@@ -137,6 +137,16 @@ def test_a_source_with_an_id_of_its_own_does_not_begin_again_with_what_is_only_h
     assert Counter(sidecar.lines()) == Counter(arrived * 2 + held + number_lines(200, 5))
 
 
+def test_a_source_that_gets_an_id_continues_and_says_so(sidecar: Sidecar) -> None:
+    lines = ship_lines(sidecar)
+    change(sidecar, 'name = "agent"', 'name = "agent"\nid = "builder"')
+    append(sidecar.traces / "a.jsonl", number_lines(900, 2))
+    done = sidecar.ship()
+    assert b"has another id than before, and continues its" in done.stderr
+    assert b"again" not in done.stderr.partition(b"To deliver them again")[0]
+    assert Counter(sidecar.lines()) == Counter([*lines, *number_lines(900, 2)])
+
+
 def move_folder(traces: Path) -> Path:
     return traces.rename(traces.with_name("moved"))
 

@@ -36,7 +36,7 @@ def take_over_sources(
 
     A source with an `id` is renamed with all its files. Files of a source that is no longer
     configured go to the source that follows them now, also at another place: unless that has an
-    `id` of its own, which says that it is meant to start over.
+    `id` of its own and another name, which says that it is meant to start over.
     """
     described = msgspec.json.encode(
         [(each.name, each.id, each.include, each.exclude, each.rotated) for each in sources]
@@ -97,7 +97,7 @@ class _Succession:
             successor = successors[file.id]
             if successor is None:
                 self._left[file.source] += 1
-            elif successor.name not in self._starting_over:
+            elif successor.name not in self._starting_over or successor.name == file.source:
                 self._adopted[file.source, successor.name] += 1
                 moves[file.id] = successor.name
             elif not _is_deleted(file):
@@ -139,6 +139,13 @@ class _Succession:
         for former, name in self._renamed.items():
             self._say("source.renamed", f'source "{former}" is now "{name}" and goes on')
         for (former, name), files in self._adopted.items():
+            if former == name and name in self._starting_over:
+                self._say(
+                    "source.adopted",
+                    f'source "{name}" has another id than before, and continues its {files} files. '
+                    "To deliver them again, give it another name, too",
+                )
+                continue
             whose = (
                 f'that it had with id "{self._gone[former]}"'
                 if former == name
