@@ -118,6 +118,29 @@ def test_the_days_nearest_to_the_arrival_keep_their_partitions(form: Format, ord
     assert len(records) == 64
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_days_of_one_chunk_go_where_they_would_go_one_by_one(seed: int) -> None:
+    draw = random.Random(seed)
+    days = [draw.randrange(40) for _ in range(120)]
+    placed = []
+    for lines in (1, 7, len(days)):
+        batch = builder(8)
+        add(batch, "good", [3, 20, 39], start=0)
+        for start in range(0, len(days), lines):
+            add(batch, "hostile", days[start : start + lines], start=start * len(LINE))
+        prepared = batch.close()
+        placed.append(
+            (
+                {
+                    at: sorted(str(row["event_id"]).split("-")[0] for row in found)
+                    for at, found in rows(prepared).items()
+                },
+                prepared.displaced,
+            )
+        )
+    assert placed[0] == placed[1] == placed[2]
+
+
 def test_an_ordinary_backfill_keeps_its_days() -> None:
     batch = builder(64)
     add(batch, "good", list(range(60)))

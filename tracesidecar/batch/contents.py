@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from typing import NamedTuple, Protocol, Self
@@ -166,23 +167,17 @@ class EventBody(Protocol):
         ...
 
 
+@dataclass(slots=True)
 class _Partition:
     """The events of one day and dialect, until they go to the day of arrival."""
 
-    def __init__(self, folder: str, body: EventBody) -> None:
-        self._folder = folder
-        self.body = body
-        self._moved_to: _Partition | None = None
-
-    @property
-    def folder(self) -> str:
-        """Where the events are in the lake."""
-        return self._folder if self._moved_to is None else self._moved_to.folder
+    key: PartitionKey
+    body: EventBody
 
     def move_to(self, other: _Partition) -> None:
-        """Add the events to those of another partition."""
+        """Add the events to those of another partition, which stays where it is."""
         self.body.move_to(other.body)
-        self._moved_to = other
+        self.key = other.key
 
 
 class EncodedEvents:
@@ -216,13 +211,13 @@ class EncodedEvents:
                 key, run = new_key, []
                 runs.append(_Run(key, run))
             run.append(event)
+        together = self._join_runs(runs)
+        places = self._find_partitions(clean.segment.source, together)
         too_large: list[Event] = []
-        places: dict[PartitionKey, _Partition] = {}
-        for key, together in self._join_runs(runs):
-            partition = places[key] = self._find_partition(clean.segment.source, key, together)
-            body = partition.body
+        for key, joined in together:
+            body = places[key].body
             records, held_bytes = body.records, body.held_bytes
-            too_large += body.add(together, key.dialect)
+            too_large += body.add(joined, key.dialect)
             self.records += body.records - records
             self.held_bytes += body.held_bytes - held_bytes
         if self._is_store and runs:
@@ -233,14 +228,13 @@ class EncodedEvents:
 
     def bodies(self) -> list[tuple[str, bytes, int]]:
         """Return the body of each partition."""
-        partitions = [
-            (partition.folder, partition.body)
-            for partition in self._partitions.values()
-            if partition.body.records
+        bodies = [
+            (folder, self._partitions[key].body) for key, folder in self._name_folders().items()
         ]
         return [
             (folder, body.finish(), body.records)
-            for folder, body in sorted(partitions, key=itemgetter(0))
+            for folder, body in sorted(bodies, key=itemgetter(0))
+            if body.records
         ]
 
     def single_records(self) -> tuple[Record, ...]:
@@ -251,7 +245,8 @@ class EncodedEvents:
         """Return which lines are in which object."""
         if len(self._partitions) < 2:
             return ()
-        return [ChunkPart(part.partition.folder, *part[1:]) for part in self._parts]
+        folders = self._name_folders()
+        return [ChunkPart(folders[part.partition.key], *part[1:]) for part in self._parts]
 
     def offsets(self) -> Sequence[int]:
         """Return nothing: the events are in bodies."""
@@ -269,33 +264,45 @@ class EncodedEvents:
             joined.setdefault(run.key, []).extend(run.events)
         return list(joined.items())
 
-    def _find_partition(self, source: str, key: PartitionKey, events: list[Event]) -> _Partition:
-        """Return where events go; if that is not their day, they are marked."""
+    def _name_folders(self) -> dict[PartitionKey, str]:
+        """Return the folder of each partition in the lake."""
         if not self._is_store:
-            return self._open(_NOWHERE)
-        placed, moved = self._budget.place(source, key)
-        for former in moved:
-            self._move(source, former)
-        if placed != key:
-            self.displaced[source] += len(events)
-            for event in events:
-                event.event_time_source = DISPLACED
-        return self._open(placed)
+            return dict.fromkeys(self._partitions, "")
+        return {key: partition_folder(self._root, *key) for key in self._partitions}
 
-    def _move(self, source: str, key: PartitionKey) -> None:
+    def _find_partitions(
+        self, source: str, together: Sequence[tuple[PartitionKey, list[Event]]]
+    ) -> dict[PartitionKey, _Partition]:
+        """Return where events go; those that do not go to their day are marked."""
+        if not self._is_store:
+            self._open([_NOWHERE])
+            return {key: self._partitions[_NOWHERE] for key, _ in together}
+        places = self._budget.place(source, [key for key, _ in together])
+        for key, place in places.items():
+            if place != key and key in self._partitions:
+                self._move(source, key, place)
+        for key, events in together:
+            if places[key] != key:
+                self.displaced[source] += len(events)
+                for event in events:
+                    event.event_time_source = DISPLACED
+        self._open([places[key] for key, _ in together])
+        return {key: self._partitions[places[key]] for key, _ in together}
+
+    def _move(self, source: str, key: PartitionKey, place: PartitionKey) -> None:
         """Add the events of a partition to those of the day of arrival."""
-        former, arrival = self._partitions.pop(key), self._open(self._budget.at_arrival(key))
+        self._open([place])
+        former, arrival = self._partitions.pop(key), self._partitions[place]
         before = former.body.held_bytes + arrival.body.held_bytes
         self.displaced[source] += former.body.records
         former.move_to(arrival)
         self.held_bytes += arrival.body.held_bytes - before
 
-    def _open(self, key: PartitionKey) -> _Partition:
-        partition = self._partitions.get(key)
-        if partition is None:
-            folder = partition_folder(self._root, *key) if self._is_store else ""
-            partition = self._partitions[key] = _Partition(folder, self._begin_body())
-        return partition
+    def _open(self, keys: Iterable[PartitionKey]) -> None:
+        """Begin the partitions that there are not yet."""
+        for key in keys:
+            if key not in self._partitions:
+                self._partitions[key] = _Partition(key, self._begin_body())
 
     def _note_parts(
         self,

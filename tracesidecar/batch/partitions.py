@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -38,17 +38,26 @@ class PartitionBudget:
         self._counted: defaultdict[str, set[PartitionKey]] = defaultdict(set)
         self._users: defaultdict[PartitionKey, set[str]] = defaultdict(set)
 
-    def place(self, source: str, key: PartitionKey) -> tuple[PartitionKey, list[PartitionKey]]:
-        """Return where events of a source go, and which partitions go to the day of arrival now."""
-        if self._users.get(key):
-            self._users[key].add(source)
-            return key, []
+    def place(self, source: str, keys: Sequence[PartitionKey]) -> dict[PartitionKey, PartitionKey]:
+        """Return where events of a source go, by day and dialect.
+
+        The result has these keys, and those of earlier calls whose events go to the day of arrival
+        now.
+        """
         if self._planned is not None:
-            return (key if key in self._planned else self.at_arrival(key)), []
+            planned = self._planned
+            return {key: key if key in planned else self._at_arrival(key) for key in keys}
+        moved = [far for key in keys for far in self._make_room(source, key)]
+        return {
+            key: key if self._users.get(key) else self._at_arrival(key) for key in (*keys, *moved)
+        }
+
+    def _make_room(self, source: str, key: PartitionKey) -> list[PartitionKey]:
+        """Count a partition and return those that are beyond the limit now."""
         limit = self._limits.get(source)
-        if limit is None:
+        if limit is None or self._users.get(key):
             self._users[key].add(source)
-            return key, []
+            return []
         counted, moved = self._counted[source], list[PartitionKey]()
         self._count(source, key)
         while len(counted) > limit:
@@ -61,14 +70,11 @@ class PartitionBudget:
                 self._counted[min(others)].add(far)
                 continue
             del self._users[far]
-            self._count(source, self.at_arrival(far))
-            if far == key:
-                key = self.at_arrival(key)
-            else:
-                moved.append(far)
-        return key, moved
+            self._count(source, self._at_arrival(far))
+            moved.append(far)
+        return moved
 
-    def at_arrival(self, key: PartitionKey) -> PartitionKey:
+    def _at_arrival(self, key: PartitionKey) -> PartitionKey:
         """Return the partition of the same dialect on the day of arrival."""
         return PartitionKey(self._arrival, key.dialect)
 

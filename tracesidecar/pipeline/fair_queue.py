@@ -13,20 +13,20 @@ class FairQueue:
 
     The next one is of the source that has cost least so far, so that neither very many files of one
     nor very large ones make another wait. A source that had nothing to read has saved nothing up.
+    `has_next` says whether some segment is ready and its source not paused.
     """
 
     def __init__(self) -> None:
+        self.has_next = False
         self._ready: dict[str, OrderedDict[int, float]] = {}
         self._sources: dict[int, str] = {}
         self._cost: dict[str, int] = {}
         self._paused: frozenset[str] = frozenset()
 
-    def __bool__(self) -> bool:
-        return any(source not in self._paused for source in self._ready)
-
     def pause(self, sources: frozenset[str]) -> None:
         """Give these sources no turn until they go on."""
         self._paused = sources
+        self._look_for_next()
 
     def __contains__(self, segment: int) -> bool:
         return self.since(segment) is not None
@@ -46,6 +46,7 @@ class FairQueue:
             least = min((self._cost[other] for other in self._ready), default=0)
             self._cost[name] = max(self._cost.get(name, 0), least)
             waiting = self._ready[name] = OrderedDict()
+            self._look_for_next()
         waiting[segment] = since
 
     def pop(self) -> tuple[int, float]:
@@ -56,6 +57,7 @@ class FairQueue:
         found = waiting.popitem(last=False)
         if not waiting:
             del self._ready[source]
+            self._look_for_next()
         self._cost[source] += FILE_BYTES
         return found
 
@@ -70,3 +72,6 @@ class FairQueue:
             for segment, source in self._sources.items()
             if segment in segments or segment in self
         }
+
+    def _look_for_next(self) -> None:
+        self.has_next = any(source not in self._paused for source in self._ready)

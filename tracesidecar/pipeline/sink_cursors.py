@@ -59,7 +59,7 @@ class SinkCursors:
     @property
     def has_ready(self) -> bool:
         """Whether some segment may have more."""
-        return bool(self._ready)
+        return self._ready.has_next
 
     @property
     def known_segments(self) -> int:
