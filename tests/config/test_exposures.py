@@ -91,6 +91,48 @@ def test_credentials_over_clear_text_are_judged_by_how_far_they_go(
     assert inspect_sink(folder, sink, "127.0.0.1") == ([], [])
 
 
+PROXIED = {
+    "http": 'type = "http"\nurl = "https://collector.example/"\n',
+    "a token endpoint": 'type = "http"\nurl = "https://near.example/"\nauth = { type = "oauth2", '
+    'token_url = "https://collector.example/t", client_id = "i", client_secret = "s" }\n',
+    "s3": 'type = "s3"\nbucket = "traces"\n',
+    "gcs": 'type = "gcs"\nbucket = "traces"\n',
+    "azure": 'type = "azure"\ncontainer = "traces"\naccount_url = "https://me.blob.example"\n',
+}
+
+
+@pytest.mark.parametrize("sink", PROXIED.values(), ids=PROXIED)
+def test_the_credentials_of_a_proxy_are_judged_like_those_of_a_sink(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, sink: str
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "near.example")
+
+    def inspect(proxy: str, more: str = "") -> tuple[list[str], list[str]]:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        found = inspect_sink(folder, sink, "", more)
+        assert "hunter2" not in str(found)
+        return found
+
+    (problem,), warnings = inspect("http://me:hunter2@proxy.example:3128")
+    assert "the credentials in HTTPS_PROXY go to proxy.example in clear text, and that" in problem
+    assert warnings == []
+    problems, (warning,) = inspect("http://me:hunter2@proxy.example", "insecure = true\n")
+    assert "over public networks" in warning
+    assert problems == []
+    problems, (warning,) = inspect("http://me:hunter2@10.1.2.3:3128")
+    assert "the next release rejects this" in warning
+    assert problems == []
+    harmless = (
+        "http://me:hunter2@127.0.0.1:3128",
+        "https://me:hunter2@proxy.example",
+        "http://proxy.example:3128",
+        "http://[hunter2",
+    )
+    assert [inspect(proxy) for proxy in harmless] == [([], [])] * 4
+    monkeypatch.setenv("NO_PROXY", "*")
+    assert inspect("http://me:hunter2@proxy.example:3128") == ([], [])
+
+
 @pytest.mark.parametrize("sink", HARMLESS.values(), ids=HARMLESS)
 def test_what_needs_no_warning_has_none(folder: Folder, sink: str) -> None:
     assert inspect_sink(folder, sink, "collector.example") == ([], [])

@@ -54,7 +54,8 @@ def _judge(clear: ClearText, options: SinkOptions, path: KeyPath) -> Exposure | 
             f"events go to {clear.host} in clear text: anyone on the network path can read and "
             "change them; use TLS",
         )
-    sent = f"credentials go to {clear.host} in clear text"
+    whose = "credentials" if clear.variable is None else f"the credentials in {clear.variable}"
+    sent = f"{whose} go to {clear.host} in clear text"
     match reach_of(clear.host):
         case Reach.PUBLIC if not options.insecure:
             return Exposure(

@@ -37,12 +37,14 @@ class Reach(Enum):
 class ClearText:
     """What goes to a host without encryption: credentials, or only records.
 
-    `key` is the option that says so.
+    `key` is the option that says so. The credentials are those of the proxy in `variable` of the
+    environment, if there is one.
     """
 
     key: str
     host: str
     has_credentials: bool
+    variable: str | None = None
 
 
 def reach_of(host: str) -> Reach:

@@ -10,7 +10,7 @@ import msgspec
 
 from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.transport import TlsOptions, is_unverified
+from tracesidecar.sinks.transport import TlsOptions, is_unverified, list_clear_proxies
 from tracesidecar.units import Seconds
 
 _SOURCE = "{source}"
@@ -57,11 +57,16 @@ class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, k
         return is_unverified(self.tls)
 
     def list_clear_text(self) -> tuple[ClearText, ...]:
-        """Return the store if it is asked without TLS: every request is made with credentials."""
-        parts = urlsplit(self.store_address or "")
+        """Return the store if it is asked without TLS, and a proxy that is.
+
+        Every request is made with credentials.
+        """
+        parts = urlsplit(self.store_address or "https:")
+        key, host = self.address_key, parts.hostname or ""
+        proxies = list_clear_proxies(key, parts.scheme, host)
         if parts.scheme != "http":
-            return ()
-        return (ClearText(self.address_key, parts.hostname or "", has_credentials=True),)
+            return proxies
+        return (ClearText(key, host, has_credentials=True), *proxies)
 
     @property
     def store_address(self) -> str | None:

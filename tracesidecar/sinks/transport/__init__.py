@@ -7,6 +7,7 @@ Two modules are not exported here, because they load aiohttp, which only HTTP si
 `http_endpoint` (requests with our credentials) and `record_sink` (a sink that posts records).
 """
 
+from tracesidecar.sinks.transport.environment_proxy import list_clear_proxies
 from tracesidecar.sinks.transport.http_auth import Bearer, Header, Signature
 from tracesidecar.sinks.transport.http_responses import (
     CREDENTIALS_REJECTED,
@@ -74,6 +75,7 @@ __all__ = [
     "idempotency_key",
     "identification",
     "is_unverified",
+    "list_clear_proxies",
     "make_closed_by_server_error",
     "open_socket",
     "parse_retry_after",

@@ -9,7 +9,6 @@ The only module that imports aiohttp.
 from __future__ import annotations
 
 import os
-import urllib.request
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,6 +21,7 @@ from yarl import URL
 
 import tracesidecar
 from tracesidecar.errors import RetryLater
+from tracesidecar.sinks.transport.environment_proxy import find_proxy
 from tracesidecar.sinks.transport.http_responses import (
     HttpRequest,
     HttpResponse,
@@ -222,9 +222,7 @@ def _proxy(url: URL, where: str) -> URL | None:
 
     aiohttp's `trust_env` is not used, because it also sends credentials from ~/.netrc.
     """
-    if urllib.request.proxy_bypass(url.host or ""):
-        return None
-    if not (given := urllib.request.getproxies().get(url.scheme)):
+    if (given := find_proxy(url.scheme, url.host or "")) is None:
         return None
     with suppress(ValueError):
         if (proxy := URL(given)).host and proxy.scheme in {"http", "https"}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +13,7 @@ from yarl import URL
 from tracesidecar.model import Compression
 from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.transport.environment_proxy import list_clear_proxies
 from tracesidecar.sinks.transport.http_auth import (
     Auth,
     Credentials,
@@ -76,7 +77,15 @@ class EndpointOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_o
         if isinstance(self.auth, OAuth2) and _is_clear(self.auth.token_url):
             host = URL(self.auth.token_url).host or ""
             found.append(ClearText("auth", host, has_credentials=True))
-        return tuple(found)
+        return (*found, *self._list_clear_proxies())
+
+    def _list_clear_proxies(self) -> Iterator[ClearText]:
+        addresses = {"url": self.url}
+        if isinstance(self.auth, OAuth2):
+            addresses["auth"] = self.auth.token_url
+        for key, address in addresses.items():
+            url = URL(address)
+            yield from list_clear_proxies(key, url.scheme, url.host or "")
 
     @property
     def has_credentials(self) -> bool:
