@@ -21,6 +21,9 @@ CHUNK_BYTES = 1 << 20
 A chunk ends with the last line that begins before a whole MiB.
 """
 
+CHUNK_LINES = 1 << 14
+"""The most lines of a chunk: an event takes some KB of memory, however short its line is."""
+
 LONGEST_OPEN_BYTES = CHUNK_BYTES // 4
 """How long a streamed message may be and still be kept together.
 

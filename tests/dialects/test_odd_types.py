@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +11,11 @@ import msgspec
 import pytest
 
 from tests.dialects.golden import FIXTURES, fixtures
+from tests.dialects.mapping import events_of
 from tracesidecar.dialects.dialect import UnknownType
 from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.registry import load_dialect
+from tracesidecar.json_size import MOST_VALUES
 
 ODD: tuple[object, ...] = (
     None,
@@ -52,3 +56,21 @@ def test_an_odd_value_anywhere_fails_no_mapper(fixture: Path) -> None:
                 continue
             finally:
                 msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=mapper.state)
+
+
+def test_a_line_of_very_many_values_is_known_by_its_size_and_its_neighbours_as_ever() -> None:
+    line = {"type": "user", "uuid": "u", "sessionId": "s", "cwd": "/x", "version": "2.0.1"}
+    usual = {**line, "message": {"role": "user", "content": "hello"}}
+    heavy = {**line, "message": {"role": "user", "content": [{}] * (MOST_VALUES // 2 + 1000)}}
+    before, between, after = events_of("s.jsonl", [usual, heavy, usual])
+    assert (before.text, after.text) == ("hello", "hello")
+    assert (between.event_kind, between.truncated, between.conversation_id) == (
+        "unknown",
+        True,
+        "s",
+    )
+    assert between.raw is not None
+    stub = msgspec.json.decode(between.raw, type=dict[str, object])
+    content = json.dumps(heavy).encode()
+    assert stub["bytes"] == len(content) == between.line_bytes
+    assert stub["sha256"] == hashlib.sha256(content).hexdigest() == between.line_sha256

@@ -31,6 +31,7 @@ LAYERS = (
         "isolation",
         "redaction_marker",
         "json_documents",
+        "json_size",
     },
     {"tail", "sanitize", "dialects"},
     {"encode"},

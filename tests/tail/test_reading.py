@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from tests.tail.follower import KEY, Follower, Writer
-from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint, Chunk, Rejection
+from tracesidecar.model import BEGINNING, CHUNK_BYTES, CHUNK_LINES, Checkpoint, Chunk, Rejection
 from tracesidecar.tail.options import SourceLimits
 from tracesidecar.tail.reading import compressed
 from tracesidecar.tail.reading.compressed import LINE_BYTES, SMALLEST_INPUT_BYTES
@@ -51,6 +51,19 @@ def test_all_readers_see_the_same_chunks(follower: Follower, writer: Writer) -> 
         )
         assert chunk.data.endswith(b"\n")
     assert b"".join(chunk.data for chunk in whole) == (follower.traces / "a.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("documents", [False, True])
+def test_a_chunk_of_very_short_lines_ends_before_the_grid_line(
+    follow: Callable[..., Follower], *, documents: bool
+) -> None:
+    follower = follow(documents=documents)
+    content = b"{}\n" * (CHUNK_LINES * 2 + 5)
+    (follower.traces / "a.jsonl").write_bytes(content)
+    follower.turn()
+    found = chunks(follower, find_segment(follower))
+    assert [chunk.data.count(b"\n") for chunk in found] == [CHUNK_LINES, CHUNK_LINES, 5]
+    assert b"".join(chunk.data for chunk in found) == content
 
 
 @pytest.mark.parametrize("offset", [-2, -1, 0, 1])

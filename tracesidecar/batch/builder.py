@@ -46,8 +46,15 @@ before a crash count only if all of them did.
 """
 
 
+REJECTED_LINE_BYTES = 800
+"""The memory that a rejected line takes in a batch, with its entry in the plan."""
+
+
 class BatchCapacity(NamedTuple):
-    """When a batch is full: at a size before compression, a number of lines, or memory taken."""
+    """When a batch is full: at a size before compression, a number of lines, or memory taken.
+
+    Rejected lines count, too.
+    """
 
     size_bytes: int
     lines: int
@@ -125,8 +132,8 @@ class BatchBuilder:
             and not self._is_empty
             and (
                 self._size_bytes >= capacity.size_bytes
-                or self._lines >= capacity.lines
-                or self._held_bytes >= capacity.held_bytes
+                or self._lines + len(self._quarantined) >= capacity.lines
+                or self.held_bytes >= capacity.held_bytes
             )
         )
 
@@ -147,8 +154,8 @@ class BatchBuilder:
 
     @property
     def held_bytes(self) -> int:
-        """The memory taken by what is encoded so far."""
-        return self._held_bytes
+        """The memory taken by what is encoded so far, and by the lines that were rejected."""
+        return self._held_bytes + REJECTED_LINE_BYTES * len(self._quarantined)
 
     def add_redriven(
         self, entry: int, clean: CleanChunk, label: str, events: Sequence[DialectEvent] = ()

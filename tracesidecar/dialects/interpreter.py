@@ -30,6 +30,7 @@ from tracesidecar.dialects.state import (
     decode_state,
 )
 from tracesidecar.dialects.truncate import raw_column, truncate_columns
+from tracesidecar.json_size import has_too_many_values
 from tracesidecar.model import CleanChunk, LinePosition
 from tracesidecar.redaction_marker import MARKER_PATTERN
 
@@ -162,7 +163,7 @@ class Interpreter:
         generic.
         """
         try:
-            members: JsonObject = _decode_object(line)
+            members: JsonObject = {} if has_too_many_values(line) else _decode_object(line)
         except (msgspec.DecodeError, RecursionError):
             members = {}
         for dialect in load_dialects():
@@ -236,6 +237,9 @@ class _FileMapper:
 
         A line that it does not understand becomes an `unknown` event, so that no line is lost.
         """
+        if has_too_many_values(data):
+            self.observe(self.dialect.name, "too_many_values")
+            return (Event(event_kind="unknown", truncated=True),)
         try:
             return self.dialect.map_line(data, self.state) or (Event(event_kind="state"),)
         except UnknownType as unknown:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tracesidecar.dialects.event import Event
+from tracesidecar.json_size import has_too_many_values
 
 TEXT_BYTES = 32 * 1024
 """The most that text, arguments and results may have (UTF-8)."""
@@ -22,6 +23,7 @@ Escaped in a row of JSON it is still below the 1 MiB that a row may have.
 BULK_BYTES = 4 * 1024
 BLOCK = 1 << 20
 _LEAF_LIMITS = (64 * 1024, 16 * 1024, 4 * 1024, 1024, 128)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 
 _BLOB = re.compile(
     rb'"(?:data:([a-zA-Z0-9.+/-]{3,80})(?:;[a-zA-Z0-9=._-]{1,40}){0,3};base64,)?([A-Za-z0-9+/]{1024,}={0,2})"'
@@ -80,6 +82,8 @@ def raw_column(line: bytes, bulky: Sequence[tuple[str, ...]]) -> tuple[str, bool
     """
     if len(line) <= BULK_BYTES:
         return line.decode(), False
+    if has_too_many_values(line):
+        return stub("application/json", line).decode(), True
     kept = _replace_blobs(line)
     for path in bulky:
         if path[-1].encode() in kept:
@@ -157,7 +161,13 @@ def _shrink_to_fit(line: bytes) -> str:
         RecursionError,
     ):  # valid JSON, but with a number that no double holds, or nested too deep
         return stub("application/json", line).decode()
+    whole = msgspec.json.encode(value)
+    longest = [size for size in map(len, _STRING.findall(whole)) if size > _LEAF_LIMITS[-1]]
     for limit in _LEAF_LIMITS:
+        # a truncated text keeps its limit, less a part of a character: often that is too much, and
+        # a pass over a large tree takes long
+        if len(whole) - sum(max(0, size - limit + 4) for size in longest) > RAW_BYTES:
+            continue
         content = msgspec.json.encode(_truncate_strings(value, limit))
         if len(content) <= RAW_BYTES:
             return content.decode()

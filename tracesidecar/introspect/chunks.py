@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tracesidecar.json_documents import Ending
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, Chunk, CleanChunk, Rejection, Segment
 from tracesidecar.sanitize import RejectionReason
-from tracesidecar.tail import DocumentChunker
+from tracesidecar.tail import DocumentChunker, end_of_few_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,8 @@ def read_chunks(name: str, read: Callable[[int], bytes], max_line: int) -> Itera
             is_skipping = False
             yield numberer.reject_skipped()
         whole = buffer.rfind(b"\n", max(0, len(buffer) - len(block))) + 1
-        if whole:
-            yield numberer.number(bytes(buffer[:whole]), torn=False)
-            del buffer[:whole]
+        yield from _number_lines(numberer, bytes(buffer[:whole]))
+        del buffer[:whole]
         is_skipping = len(buffer) > max_line
         if is_skipping:
             numberer.skip(len(buffer))
@@ -62,6 +61,14 @@ def read_chunks(name: str, read: Callable[[int], bytes], max_line: int) -> Itera
         yield numberer.reject_skipped()
     elif buffer:
         yield numberer.number(bytes(buffer), torn=True)
+
+
+def _number_lines(numberer: _ChunkNumberer, data: bytes) -> Iterator[NumberedChunk]:
+    """Divide whole lines into chunks of not too many."""
+    while data:
+        end = end_of_few_lines(data, len(data))
+        yield numberer.number(data[:end], torn=False)
+        data = data[end:]
 
 
 def read_document_chunks(

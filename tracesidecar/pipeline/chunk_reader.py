@@ -18,6 +18,8 @@ from tracesidecar.tail.tailer import Tailer
 
 OPEN_SECONDS = 5.0
 """A streamed message that has not grown for this long is taken as it is."""
+LINE_BYTES = 160
+"""About how much memory the position of a line takes, or why it was rejected."""
 
 
 @dataclass(slots=True)
@@ -205,7 +207,13 @@ class ChunkReader:
 
     def _remember(self, clean: CleanChunk) -> None:
         self._cache[clean.segment.id, clean.start] = clean
-        self.cached_bytes += len(clean.data)
+        self.cached_bytes += _measure(clean)
         while self.cached_bytes > self._limit and self._cache:
             _, old = self._cache.popitem(last=False)
-            self.cached_bytes -= len(old.data)
+            self.cached_bytes -= _measure(old)
+
+
+def _measure(clean: CleanChunk) -> int:
+    """Return about how much memory a clean chunk takes: lines may be short, or all rejected."""
+    entries = len(clean.positions) + len(clean.rejected) + 1
+    return len(clean.data) + LINE_BYTES * entries

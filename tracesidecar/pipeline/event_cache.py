@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 EVENTS_PER_BYTE = 3
 """About how much more memory the events of a chunk take than its lines."""
+EVENT_BYTES = 1024
+"""How much memory an event takes at least, however short its line is."""
 
 Interpretation = tuple[list[DialectEvent], bytes]
 """The events of a chunk, and the interpreter's state after it."""
@@ -63,16 +65,16 @@ class EventCache:
         self._labels = labels
         self._identities = identities
         self._interpreters = interpreters
-        self._limit = cache_bytes // EVENTS_PER_BYTE
+        self._limit = cache_bytes
         self._cache: OrderedDict[_Key, Interpretation] = OrderedDict()
-        self._held = 0
+        self._cached_bytes = 0
         self._line_count = _LineCount(0, 0, 0, b"")
         self._has_warned = False
 
     @property
     def cached_bytes(self) -> int:
         """About how much memory the cache takes."""
-        return self._held * EVENTS_PER_BYTE
+        return self._cached_bytes
 
     def interpret(
         self, clean: CleanChunk, state: bytes, *, schema: int = SCHEMA_VERSION
@@ -143,11 +145,17 @@ class EventCache:
         return self._labels.label(segment.origin or segment.path)
 
     def _remember(self, key: _Key, found: Interpretation) -> None:
-        size = key[2] - key[1]
+        size = _measure(key, found)
         if size > self._limit:
             return
         self._cache[key] = found
-        self._held += size
-        while self._held > self._limit:
-            old, _ = self._cache.popitem(last=False)
-            self._held -= old[2] - old[1]
+        self._cached_bytes += size
+        while self._cached_bytes > self._limit:
+            self._cached_bytes -= _measure(*self._cache.popitem(last=False))
+
+
+def _measure(key: _Key, found: Interpretation) -> int:
+    """Return about how much memory the events of a chunk take."""
+    _, start, end, _, _ = key
+    events, _ = found
+    return max(EVENTS_PER_BYTE * (end - start), EVENT_BYTES * len(events))

@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
+from tracesidecar.json_size import has_too_many_values
 from tracesidecar.sanitize import patterns
 
 STREAM_SIGNS = (r'(?i)delta"', r'(?i)(?:_|[.])chunk"', r'"done":[ ]?false', r'"partial_json"')
@@ -87,6 +88,8 @@ class StreamEvent(NamedTuple):
 
 def read_event(line: bytes) -> StreamEvent | None:
     """Return the stream event that the line carries, None if it carries none."""
+    if has_too_many_values(line):
+        return None
     try:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError):

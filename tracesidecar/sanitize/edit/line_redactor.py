@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracesidecar.sanitize.budget import Budget, OverBudget
+from tracesidecar.json_size import has_too_many_values
+from tracesidecar.sanitize.budget import Budget, LineOverBudget, OverBudget
 from tracesidecar.sanitize.detect import Detector, EncodedText, HitConfirmer
 from tracesidecar.sanitize.edit.edits import Edit, EditedLine, chain, splice
 from tracesidecar.sanitize.edit.fast_path import NeedsTreeWalk, edit_near_hits
@@ -142,10 +143,12 @@ class LineRedactor:
         split_at: Sequence[int] | None,
         known: KnownEdits,
     ) -> EditedLine:
-        """Edit the whole tree.
+        """Edit the whole tree; raise LineOverBudget if it would take too much memory.
 
         `split_at` are the offsets of secrets that may continue in the next string (None: anywhere).
         """
+        if has_too_many_values(raw):
+            raise LineOverBudget
         if (split_at is None or split_at) and (
             edits := self._split_secrets.find_edits(raw, split_at)
         ):

@@ -1,14 +1,16 @@
 """Where a chunk ends: with the last line that begins before the next whole MiB of the file.
 
+If that would be very many lines, it ends earlier.
 Long lines are measured before they are taken into memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 
-from tracesidecar.model import CHUNK_BYTES, LONGEST_OPEN_BYTES
+from tracesidecar.model import CHUNK_BYTES, CHUNK_LINES, LONGEST_OPEN_BYTES
 from tracesidecar.progress import Progress
 from tracesidecar.tail.fingerprint import ByteSource
 
@@ -16,6 +18,8 @@ LOOKAHEAD_BYTES = 64 * 1024
 """How far beyond the grid line the end of a chunk's last line is looked for; a longer line gets a
 chunk of its own.
 """
+
+_FEW_LINES = re.compile(rb"(?:[^\n]*+\n){%d}" % CHUNK_LINES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Chunker:
         is_at_end = len(data) < to_grid + LOOKAHEAD_BYTES
         end = _end_of_lines(data, to_grid)
         torn = final and is_at_end and end < min(len(data), to_grid)
-        whole = _within(data, len(data) if torn else end, max_line)
+        whole = end_of_few_lines(data, _within(data, len(data) if torn else end, max_line))
         if whole:
             return ChunkSpan(start + whole, data[:whole], torn=torn and whole == len(data))
         if is_at_end and not torn and not end:
@@ -101,6 +105,13 @@ def _end_of_lines(data: bytes, to_grid: int) -> int:
     """Return the end of the last whole line that begins before the grid line."""
     across = data.find(b"\n", to_grid - 1)
     return (across if across >= 0 else data.rfind(b"\n")) + 1
+
+
+def end_of_few_lines(data: bytes, end: int) -> int:
+    """Return where the first `CHUNK_LINES` lines of data[:end] end, `end` if there are fewer."""
+    if data.count(b"\n", 0, end) > CHUNK_LINES and (found := _FEW_LINES.match(data)):
+        return found.end()
+    return end
 
 
 def _within(data: bytes, end: int, max_line: int) -> int:

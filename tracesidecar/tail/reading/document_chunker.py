@@ -12,7 +12,7 @@ from tracesidecar.json_documents import (
     next_document,
     skip_between,
 )
-from tracesidecar.model import CHUNK_BYTES, LONGEST_OPEN_BYTES, TAIL_BYTES
+from tracesidecar.model import CHUNK_BYTES, CHUNK_LINES, LONGEST_OPEN_BYTES, TAIL_BYTES
 from tracesidecar.tail.fingerprint import ByteSource
 from tracesidecar.tail.reading.chunker import LOOKAHEAD_BYTES, ChunkSpan
 
@@ -121,12 +121,13 @@ def _end_of_documents(data: bytes, to_grid: int, max_line: int, ending: Ending) 
 
     What is between documents goes along with the one before.
     """
-    end, effort = skip_between(data, 0), Effort(data)
-    while end < to_grid:
+    end, effort, documents = skip_between(data, 0), Effort(data), 0
+    while end < to_grid and documents < CHUNK_LINES:
         document = next_document(data, end, ending, effort)
         if document is None or document.end - document.start > max_line:
             break
         end = skip_between(data, document.end)
+        documents += 1
     return end
 
 
