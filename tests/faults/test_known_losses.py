@@ -321,6 +321,45 @@ def test_a_file_that_went_while_we_were_stopped_is_a_loss_of_unknown_size(
     assert source(sidecar)["lost_files_uncounted"] == 1, "it is reported once"
 
 
+def test_a_file_that_comes_back_to_an_emptied_root_is_no_loss(sidecar: Sidecar) -> None:
+    path, aside = sidecar.traces / "a.jsonl", sidecar.folder / "aside"
+    append(path, number_lines(0, 10))
+    assert sidecar.ship().returncode == 0
+    path.rename(aside)
+    assert sidecar.ship().returncode == 0
+    assert source(sidecar)["lost_files_uncounted"] == 1
+    aside.rename(path)
+    append(path, number_lines(10, 1))
+    assert sidecar.ship().returncode == 0
+    assert source(sidecar)["lost_files_uncounted"] == 0
+    assert explain(sidecar, path) == [("delivered", "")]
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 11))
+
+
+def test_what_a_sink_lacks_that_comes_back_is_lost_beside_what_went_unseen(
+    sidecar: Sidecar,
+) -> None:
+    lake = LAKE.format(lake=sidecar.lake)
+    sidecar.configure(lake + FAR, daemon='drain_deadline = "1s"')
+    path = sidecar.traces / "a.jsonl"
+    append(path, number_lines(0, 10))
+    size = path.stat().st_size
+    assert sidecar.ship().returncode == 75
+    sidecar.configure(lake)
+    assert sidecar.ship().returncode == 0
+    path.unlink()
+    assert sidecar.ship().returncode == 0
+    assert source(sidecar)["lost_files_uncounted"] == 1
+    sidecar.configure(lake + FAR, daemon='drain_deadline = "1s"')
+    sidecar.ship()
+    found = source(sidecar)
+    assert (found["lost_bytes"], found["lost_files_uncounted"]) == (size, 1)
+    assert pieces(sidecar, path) == {
+        "lake": [(0, size, "delivered"), (size, size, "lost")],
+        "far": [(0, size, "lost"), (size, size, "lost")],
+    }
+
+
 @pytest.mark.long
 def test_what_was_deleted_while_a_sink_was_not_configured_is_its_loss(sidecar: Sidecar) -> None:
     lake = LAKE.format(lake=sidecar.lake)

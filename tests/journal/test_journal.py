@@ -176,6 +176,27 @@ def test_losses_are_recorded_with_their_offsets(journal: Journal) -> None:
     assert (loss.start, loss.bytes, loss.reason) == (10, 90, "deleted")
 
 
+def test_what_a_sink_lacks_leaves_the_row_of_an_unknown_end(journal: Journal) -> None:
+    """The end went while we were stopped; later a sink is there that lacks the rest as well."""
+
+    def list_lost() -> list[tuple[str, int, int, bool]]:
+        return [(x.sink, x.start, x.bytes, x.is_counted) for x in journal.losses.load()]
+
+    gone = LostBytes(1, "agent", "/a.jsonl", 230, 0, "gone", is_counted=False)
+    journal.losses.record([gone])
+    journal.losses.record([LostBytes(1, "agent", "/a.jsonl", 0, 230, "deleted", sink="far")])
+    both = [("", 230, 0, False), ("far", 0, 230, True)]
+    assert list_lost() == both
+    journal.losses.record([LostBytes(1, "agent", "/a.jsonl", 100, 130, "deleted")])
+    assert list_lost() == [*both, ("", 100, 130, True)], "the end of known bytes is where it begins"
+    journal.losses.record([gone])
+    assert list_lost().count(both[0]) == 1, "it is recorded once"
+    journal.losses.record([LostBytes(1, "agent", "/a.jsonl", 200, 200, "deleted")])
+    assert [each for each in list_lost() if not each[0]] == [("", 200, 200, True)], (
+        "by now it is known how much it was"
+    )
+
+
 def test_what_arrives_after_its_file_was_released_is_no_loss(tmp_path: Path) -> None:
     """It was in a batch of an optional sink that was on its way."""
     journal = Journal.open(str(tmp_path))

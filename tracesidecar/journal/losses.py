@@ -36,7 +36,8 @@ class LossTable:
     """The losses. Each is recorded once, also if it is reported again after a crash.
 
     What is lost for all sinks has one row, and what more one sink lacks has another: no two rows of
-    a sink overlap.
+    a sink overlap. That a file may have had more than is known has a row of its own, without bytes:
+    it stays, whatever is lost of the bytes before it.
     """
 
     def __init__(self, database: JournalDatabase) -> None:
@@ -50,7 +51,8 @@ class LossTable:
             first[lost.segment] = min(lost.start, first.get(lost.segment, lost.start))
         with self._database.transaction() as db:
             db.executemany(
-                "DELETE FROM loss WHERE segment = ? AND sink = '' AND start >= ?", first.items()
+                "DELETE FROM loss WHERE segment = ? AND sink = '' AND start >= ? AND counted",
+                first.items(),
             )
             self.insert(db, losses, time.time())
 
@@ -112,12 +114,10 @@ class LossTable:
             for x in losses
         ]
         db.executemany(
-            "DELETE FROM loss WHERE segment = ? AND sink = ? AND start + bytes > ?",
-            [(row[0], row[7], row[3]) for row in rows],
-        )
-        db.executemany(
-            "DELETE FROM loss WHERE segment = ? AND sink = ? AND start = ?",
-            [(row[0], row[7], row[3]) for row in rows],
+            "DELETE FROM loss WHERE segment = ?1 AND sink = ?2 AND ("
+            "start = ?3 OR (counted AND start + bytes > ?3) "
+            "OR (NOT counted AND (NOT ?5 OR start BETWEEN ?3 AND ?4 - 1)))",
+            [(row[0], row[7], row[3], row[3] + row[4], row[8]) for row in rows],
         )
         db.executemany(
             "INSERT INTO loss (segment, source, path, start, bytes, reason, at, sink, counted) "

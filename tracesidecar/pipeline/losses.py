@@ -10,7 +10,7 @@ from tracesidecar.journal import Journal, LostBytes
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.sanitize import printable
-from tracesidecar.tail import UNCOUNTED_REASONS, Loss
+from tracesidecar.tail import UNCOUNTED_REASONS, Loss, LossReason
 from tracesidecar.tail.tailer import Tailer
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ class Losses:
         self._metrics = metrics
         self._unrecorded: list[LostBytes] = []
         self._open: dict[int, Loss] = {}
-        self._undecided: dict[int, Loss] = {}
+        self._undecided: dict[tuple[int, LossReason], Loss] = {}
 
     def take(self, losses: Iterable[Loss], sinks: Collection[SinkCursors]) -> None:
         """Record what a scan reports, and acknowledge what no sink is still sending.
@@ -43,15 +43,16 @@ class Losses:
         What a plan of an earlier run may have delivered is recorded once that is known.
         """
         for loss in losses:
-            self._open[loss.segment.id] = self._undecided[loss.segment.id] = loss
-        for id_, loss in list(self._undecided.items()):
+            self._open[loss.segment.id] = self._undecided[loss.segment.id, loss.reason] = loss
+        for (id_, reason), loss in list(self._undecided.items()):
             if any(sink.may_have_more(id_) for sink in sinks):
                 continue
-            del self._undecided[id_]
+            del self._undecided[id_, reason]
             self._unrecorded += _divide(loss, sinks)
         self._record()
+        undecided = {id_ for id_, _ in self._undecided}
         for id_, loss in list(self._open.items()):
-            if id_ not in self._undecided and not any(sink.is_reading(id_) for sink in sinks):
+            if id_ not in undecided and not any(sink.is_reading(id_) for sink in sinks):
                 del self._open[id_]
                 self._tailer.acknowledge(id_, max(loss.size, loss.offset))
 

@@ -62,6 +62,7 @@ class Lifecycle:
         self._at = at
         self._is_first = True
         self._unseen_ends: set[int] = set()
+        self._recalled: set[int] = set()  # away until now, and perhaps recorded as gone
         self._replaced: dict[tuple[int, int], tuple[str, float]] = {}
 
     def create(
@@ -135,7 +136,7 @@ class Lifecycle:
         self._note_replaced(orphan)
         self._held_files.release(orphan, is_copied=True)
         self._files.detach(orphan)
-        self._unseen_ends.discard(orphan.id)
+        self._note_found(orphan)
         self._continuations.forget(orphan)
         self._files.move(orphan, file.directory, file.name)
         if orphan.state is SegmentState.AWAY:
@@ -207,6 +208,7 @@ class Lifecycle:
         for file in self._files.suspended:
             if self._directory_mounts.proves_deletion(file):
                 self._files.readmit(file)
+                self._recalled.add(file.id)
                 file.lose_name(is_readable=False)
                 self._continuations.orphan(file)
                 self._schedule.recheck_soon(file)
@@ -224,10 +226,16 @@ class Lifecycle:
     def look_up_path(self, file: File) -> None:
         """Go on with a missing file that was found."""
         if file.state in (SegmentState.MISSING, SegmentState.AWAY):
+            self._note_found(file)
             file.take()
-            self._unseen_ends.discard(file.id)
             self._continuations.forget(file)
             self._scan.changed[file.id] = None
+
+    def _note_found(self, file: File) -> None:
+        self._unseen_ends.discard(file.id)
+        if file.id in self._recalled or file.state is SegmentState.AWAY:
+            self._recalled.discard(file.id)
+            self._scan.recovered.append(file.id)
 
     def lose_name(self, file: File, *, is_readable: bool) -> None:
         """Note that a file's name is gone; `is_readable` if a link or descriptor still has it."""
@@ -293,6 +301,7 @@ class Lifecycle:
             self._files.detach(file)  # its inode may come back as another file
         file.give_up(reason)
         self._unseen_ends.discard(file.id)
+        self._recalled.discard(file.id)
         self._held_files.release(file)
         self._continuations.forget(file)
         self._log.save(file)
@@ -362,6 +371,7 @@ class Lifecycle:
         self._scan.unreadable.pop(file.id, None)
         self._scan.withheld.pop(file.id, None)
         self._unseen_ends.discard(file.id)
+        self._recalled.discard(file.id)
         self._scan.expanded.pop(file.id, None)
         self._continuations.forget(file)
         self._schedule.forget(file)
@@ -433,6 +443,8 @@ class Lifecycle:
             if file.state is SegmentState.DELETED and not self._held_files.has_link(file):
                 # Nothing held it over the restart, so its inode may be another file's by now.
                 file.lose_name(is_readable=False)
+            if file.state is SegmentState.MISSING:
+                self._recalled.add(file.id)
             if file.is_undecided:
                 file.require_verification()  # so that the first look decides about it again
             if (
