@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,47 @@ def test_a_directory_added_after_the_last_inotify_watch_is_polled_at_once(
     sidecar.arrives(12)
     assert time.monotonic() - began < 20
     assert sidecar.stop() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux")
+@pytest.mark.parametrize("way", ["moved", pytest.param("deleted", marks=pytest.mark.long)])
+def test_a_root_that_comes_back_is_followed_by_events_at_once(sidecar: Sidecar, way: str) -> None:
+    """A poll would find the lines after 40 seconds, and did so for a minute after a failure."""
+    text = sidecar.config.read_text()
+    sidecar.config.write_text(text.replace('poll_interval = "200ms"', 'poll_interval = "40s"'))
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
+    sidecar.start()
+    sidecar.arrives(3)
+    if way == "moved":
+        aside = sidecar.folder / "aside"
+        sidecar.traces.rename(aside)
+        sidecar.traces.mkdir()
+        wait_until(lambda: _count_watches(sidecar, sidecar.traces) == 1, 60)
+        sidecar.traces.rmdir()
+        aside.rename(sidecar.traces)
+    else:
+        shutil.rmtree(sidecar.traces)
+        wait_until(lambda: _count_watches(sidecar) == 0, 60)
+        sidecar.traces.mkdir()
+    wait_until(lambda: _count_watches(sidecar, sidecar.traces) == 1, 60)
+    began = time.monotonic()
+    for number in range(3, 6):
+        append(sidecar.traces / "b.jsonl", number_lines(number, 1))
+        sidecar.arrives(number + 1)
+    assert time.monotonic() - began < 20
+    assert not _list_warnings(sidecar)
+    assert sidecar.stop() == 0
+
+
+def _count_watches(sidecar: Sidecar, folder: Path | None = None) -> int:
+    """The inotify watches of the daemon: all, or those of this very folder."""
+    assert sidecar.daemon is not None
+    lines: list[str] = []
+    for info in Path(f"/proc/{sidecar.daemon.pid}/fdinfo").iterdir():
+        with suppress(OSError):  # closed by now
+            lines += [line for line in info.read_text().splitlines() if line[:8] == "inotify "]
+    wanted = "" if folder is None else f" ino:{folder.stat().st_ino:x} "
+    return sum(wanted in line for line in lines)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import threading
 import time
 from collections import Counter
@@ -46,6 +47,39 @@ def test_a_change_wakes_the_caller_and_is_read(
     woken.clear()
     writer.append(watching.traces / "a.jsonl", 3)
     follow_until(watching, lambda: len(watching.lines) == 6, "the further lines arrive")
+
+
+def test_a_root_that_is_replaced_and_comes_back_is_watched_and_no_failure(
+    watching: Follower, writer: Writer, woken: threading.Event
+) -> None:
+    assert watching.watcher is not None
+    writer.append(watching.traces / "a.jsonl", 3)
+    follow_until(watching, lambda: len(watching.lines) == 3, "the lines arrive")
+    aside = watching.root / "aside"
+    for step in ("replaced", "back", "deleted", "made"):
+        watching.turn()
+        woken.clear()
+        if step == "replaced":
+            watching.traces.rename(aside)
+            watching.traces.mkdir()
+        elif step == "back":
+            watching.traces.rmdir()
+            aside.rename(watching.traces)
+            writer.append(watching.traces / "a.jsonl", 3)
+        elif step == "deleted":
+            shutil.rmtree(watching.traces)
+        else:
+            watching.traces.mkdir()
+        assert woken.wait(60), f"the root is {step}"
+        assert watching.watcher.is_working
+        follow_until(watching, lambda: len(watching.lines) == len(writer.written), "all arrives")
+        assert watching.watcher.is_working
+    woken.clear()
+    writer.append(watching.traces / "b.jsonl", 3)
+    assert woken.wait(60)
+    follow_until(watching, lambda: len(watching.lines) == len(writer.written), "all arrives")
+    assert watching.count_lines() == Counter(writer.written)
+    assert not [warning for warning in watching.warnings if warning.kind == "notices"]
 
 
 def test_a_directory_made_and_filled_at_once_is_read(watching: Follower, writer: Writer) -> None:

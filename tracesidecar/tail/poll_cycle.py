@@ -90,7 +90,7 @@ class PollCycle:
         if lists_all:
             self._listed_at = now
         if lists_all or (is_due and not relies_on_watcher):
-            self._look_at_all(announced)
+            self._look_at_all(announced, has_missed=has_missed)
         else:
             self._sort_in(self._discovery.visit(announced))
             for file in self._schedule.files_to_recheck():
@@ -177,8 +177,8 @@ class PollCycle:
             )
         return announced
 
-    def _look_at_all(self, announced: set[str]) -> None:
-        judges_watcher = self._watcher is not None and not self._is_first
+    def _look_at_all(self, announced: set[str], *, has_missed: bool) -> None:
+        judges_watcher = self._watcher is not None and not self._is_first and not has_missed
         for file in self._schedule.list_changed_files():
             self._scan.progress.step()
             self._look(file, is_announced=not judges_watcher or file.path in announced)

@@ -190,8 +190,13 @@ class _WatchGroup(InotifyWatchGroup):
         return events
 
 
-class _Emitter(InotifyEmitter):
+class Emitter(InotifyEmitter):
+    """Announces what happens below a directory, and ends by itself when that is deleted."""
+
+    has_lost_directory = False
+
     def on_thread_start(self) -> None:
+        """Add the watches."""
         self._inotify = _WatchGroup(
             self._inotify_fd,
             os.fsencode(self.watch.path),
@@ -204,6 +209,8 @@ class _Emitter(InotifyEmitter):
         self, event: GroupedInotifyEvent, *, full_events: bool = False
     ) -> None:
         """Announce what is in a directory that was moved, by a walk that follows no link."""
+        if isinstance(event, PathedInotifyEvent) and event.ev.is_delete_self:
+            self.has_lost_directory |= os.fsdecode(event.path) == self.watch.path
         if isinstance(event, PathedInotifyEvent):
             moved_from, moved_to = None, event
         else:
@@ -245,4 +252,4 @@ class NoticingObserver(InotifyObserver):
             fail=fail, miss=miss, first=first, tree=tree
         )
         self.inotify.start()
-        BaseObserver.__init__(self, _Emitter, inotify_fd=self.inotify)
+        BaseObserver.__init__(self, Emitter, inotify_fd=self.inotify)

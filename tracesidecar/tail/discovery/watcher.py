@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from watchdog.events import (
     DirAttribEvent,
@@ -32,7 +32,7 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 from tracesidecar.tail.discovery.tree import Tree
 
 if sys.platform == "linux":
-    from tracesidecar.tail.discovery.inotify import NewFileListener, NoticingObserver
+    from tracesidecar.tail.discovery.inotify import Emitter, NewFileListener, NoticingObserver
 
 _EVENTS: list[type[FileSystemEvent]] = [
     DirAttribEvent,  # a directory that may no longer be listed, or may be again
@@ -57,6 +57,11 @@ _REMEDIES = {
     errno.ENOMEM: "the kernel has no memory for more inotify watches",
 }
 
+ROOT_SECONDS = 1.0
+"""How often the watched directories themselves are looked at: no event says that one was moved, is
+back, or has another file system on it.
+"""
+
 _MOST_MOVES = 10_000
 """How many moves are remembered between two scans."""
 
@@ -68,7 +73,8 @@ class Watcher(FileSystemEventHandler):
     """Watches directories with everything below them.
 
     If that fails, also later for a new directory below, `is_working` is false and `trouble` says
-    why. It is tried again every `RETRY_SECONDS`.
+    why. It is tried again every `RETRY_SECONDS`. That a directory is gone, or another one, is no
+    failure: it is watched again once it is there.
     """
 
     def __init__(
@@ -94,6 +100,8 @@ class Watcher(FileSystemEventHandler):
         self._first: NewFileListener | None = None
         self._watched: dict[str, tuple[_Identity, ObservedWatch]] = {}
         self._directories = list(directories)
+        self._closing = threading.Event()
+        self._sentinel: threading.Thread | None = None
         # A directory that fills while it is being added: watchdog warns at length, and then watches
         # it correctly.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
@@ -113,7 +121,8 @@ class Watcher(FileSystemEventHandler):
         observer = self._observer
         if self._failure or observer is None:
             return self._failure
-        threads = [observer, *observer.emitters]
+        gone = _list_ended(observer)
+        threads = [observer, *(each for each in observer.emitters if each.watch not in gone)]
         if sys.platform == "linux" and isinstance(observer, NoticingObserver):
             threads.append(observer.inotify)
         return "" if all(thread.is_alive() for thread in threads) else "a thread of it has ended"
@@ -159,6 +168,9 @@ class Watcher(FileSystemEventHandler):
 
     def close(self) -> None:
         """Stop watching."""
+        self._closing.set()
+        if self._sentinel is not None:
+            self._sentinel.join(ROOT_SECONDS)  # a file system that does not answer holds it up
         observer, self._observer = self._observer, None
         self._watched.clear()
         if observer is not None:
@@ -188,7 +200,30 @@ class Watcher(FileSystemEventHandler):
             return
         self._watch_all()
         with self._lock:
-            self._has_missed = True  # what happened before
+            self._has_missed = True  # also where no directory is there yet
+        self._begin_looking()
+
+    def _begin_looking(self) -> None:
+        self._closing = threading.Event()
+        self._sentinel = threading.Thread(
+            target=self._look_at_roots, args=(self._closing,), name="watched roots", daemon=True
+        )
+        try:
+            self._sentinel.start()
+        except RuntimeError as error:
+            self._sentinel = None
+            self._fail(error)
+
+    def _look_at_roots(self, closing: threading.Event) -> None:
+        """Wake the caller as long as a directory is another one than is watched."""
+        while not closing.wait(ROOT_SECONDS):
+            if self._failure or self._wake is None:
+                continue
+            for path in self._directories:
+                found, (watched, _) = _identify(path), self._watched.get(path, (None, None))
+                if found != watched and not closing.is_set():
+                    self._wake()
+                    break
 
     def _make_observer(self) -> BaseObserver:
         if sys.platform == "linux":
@@ -204,10 +239,11 @@ class Watcher(FileSystemEventHandler):
         observer = self._observer
         if observer is None:
             return
+        ended = _list_ended(observer)
         for path in self._directories:
             found = _identify(path)
             watched, watch = self._watched.get(path, (None, None))
-            if found == watched:
+            if found == watched and watch not in ended:
                 continue
             if watch is not None:
                 observer.unschedule(watch)
@@ -224,6 +260,7 @@ class Watcher(FileSystemEventHandler):
         self._watched[path] = (found, watch)
         with self._lock:
             self._dirty.add(path)
+            self._has_missed = True  # what happened before
 
     def _fail(self, error: Exception) -> None:
         """Note that not everything is watched. Called in any thread."""
@@ -242,6 +279,17 @@ class Watcher(FileSystemEventHandler):
             self._has_missed = True
         if self._wake is not None:
             self._wake()
+
+
+def _list_ended(observer: BaseObserver) -> Collection[ObservedWatch]:
+    """Return the watches of directories that were deleted: another one may be there by now."""
+    if sys.platform != "linux":
+        return ()
+    return [
+        each.watch
+        for each in observer.emitters
+        if isinstance(each, Emitter) and each.has_lost_directory
+    ]
 
 
 def _identify(path: str) -> _Identity | None:
