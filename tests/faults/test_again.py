@@ -233,6 +233,104 @@ def test_the_folder_of_a_source_that_is_gone_goes_on_below_a_source_that_was_the
     assert Counter(sidecar.lines()) == Counter(lines + number_lines(100, 5))
 
 
+def list_sources_of_files(sidecar: Sidecar) -> set[tuple[str, str]]:
+    """Source and name of each file in the manifests."""
+    manifests = (sidecar.lake / "_manifest").rglob("*.json")
+    return {
+        (each["source"], Path(each["path"]).name)
+        for manifest in manifests
+        for each in json.loads(manifest.read_bytes())["ranges"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (
+            [("one", None), ("two", None)],
+            [("two", None), ("one", None)],
+            ['source "two" continues 1 files of source "one", whose patterns no longer match'],
+        ),
+        (
+            [("one", "x"), ("two", "y")],
+            [("one", "y"), ("two", "x")],
+            ['source "one" is now "two"', 'source "two" is now "one"'],
+        ),
+        (
+            [("one", None), ("two", None)],
+            [("two", "new"), ("one", "two")],
+            [
+                'source "two" is now "one"',
+                'source "two" continues 1 files that source "one" had with id "one"',
+            ],
+        ),
+    ],
+    ids=["names", "ids", "an id"],
+)
+def test_two_sources_that_swap_names_or_ids_go_on_and_say_which_continues_which(
+    sidecar: Sidecar,
+    before: list[tuple[str, str | None]],
+    after: list[tuple[str, str | None]],
+    expected: list[str],
+) -> None:
+    folders = [sidecar.traces, sidecar.folder / "other"]
+    folders[1].mkdir()
+    base = sidecar.config.read_text()
+    head, sinks = base.partition("[[source]]")[0], base[base.index("[[sink]]") :]
+
+    def ship(sources: list[tuple[str, str | None]], first: int) -> str:
+        text = head
+        for number, (folder, (name, id_)) in enumerate(zip(folders, sources, strict=True)):
+            append(folder / f"{number}.jsonl", number_lines(100 * number + first, 5))
+            text += f'[[source]]\nname = "{name}"\ninclude = ["{folder}/*.jsonl"]\n'
+            text += f'id = "{id_}"\n' if id_ else ""
+        sidecar.config.write_text(text + sinks)
+        done = sidecar.ship()
+        assert done.returncode == 0
+        return done.stderr.decode().replace('\\"', '"')
+
+    ship(before, 0)
+    shutil.rmtree(sidecar.lake / "_manifest")
+    said = ship(after, 5)
+    for sentence in expected:
+        assert sentence in said
+    assert "begins_again" not in said
+    names = [name for name, _ in after]
+    assert list_sources_of_files(sidecar) == {(names[0], "0.jsonl"), (names[1], "1.jsonl")}
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 10) + number_lines(100, 10))
+    assert "source.adopted" not in ship(after, 10), "once"
+
+
+def test_files_that_no_source_follows_are_not_those_of_the_next_with_their_name(
+    sidecar: Sidecar,
+) -> None:
+    """The source of an id is gone, and another source, which has its own id, gets its name."""
+    other = sidecar.folder / "other"
+    other.mkdir()
+    lines = ship_lines(sidecar)
+    with_two = f'[[source]]\nname = "two"\ninclude = ["{other}/*.jsonl"]\n'
+    text = sidecar.config.read_text()
+    sidecar.config.write_text(text + with_two)
+    append(other / "b.jsonl", number_lines(100, 5))
+    assert sidecar.ship().returncode == 0
+    head, sinks = text.partition("[[source]]")[0], text[text.index("[[sink]]") :]
+    taken = with_two.replace('"two"', '"agent"\nid = "two"', 1)
+    sidecar.config.write_text(head + taken + sinks)
+    append(sidecar.traces / "a.jsonl", number_lines(200, 5))
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter([*lines, *number_lines(100, 5)])
+    sidecar.config.write_text(
+        head
+        + taken
+        + text[text.index("[[source]]") :].replace('"agent"', '"back"\nid = "agent"', 1)
+    )
+    done = sidecar.ship()
+    assert done.returncode == 0
+    assert b"source.renamed" in done.stderr
+    expected = [*lines, *number_lines(100, 5), *number_lines(200, 5)]
+    assert Counter(sidecar.lines()) == Counter(expected)
+
+
 def test_two_sources_that_become_one_go_on(sidecar: Sidecar) -> None:
     other = f'[[source]]\nname = "other"\ninclude = ["{sidecar.traces}/*.log"]\n'
     sidecar.configure(LAKE.format(lake=sidecar.lake), more=other)

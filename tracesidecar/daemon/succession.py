@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -36,16 +36,17 @@ def take_over_sources(
 
     A source with an `id` is renamed with all its files. Files of a source that is no longer
     configured go to the source that follows them now, also at another place: unless that has an
-    `id` of its own and another name, which says that it is meant to start over.
+    `id` and a name that both are new, which says that it is meant to start over. Files that their
+    own source no longer follows go to the one that does.
     """
-    described = msgspec.json.encode(
-        [(each.name, each.id, each.include, each.exclude, each.rotated) for each in sources]
-    )
-    if journal.sources.are_settled(described):
+    described = msgspec.json.encode([_describe(each) for each in sources])
+    settled = journal.sources.find_settled()
+    if settled == described:
         return
     succession = _Succession(sources, journal)
     succession.rename()
     succession.hand_over(state_directory)
+    succession.exchange(_find_changed(sources, settled))
     succession.announce()
     succession.save()
     journal.sources.settle(described)
@@ -67,15 +68,22 @@ class _Succession:
         # They are read before `rename` gives such a name to the files of another source.
         gone = self._gone.keys() - {before[id_] for id_ in self._names if id_ in before}
         self._files = journal.sources.load_files(gone) if gone else []
-        self._starting_over = {
+        names = set(before.values())
+        self._with_new_id = {
             source.name for source in sources if source.id is not None and source.id not in before
         }
+        self._starting_over = self._with_new_id - names
         self._begun = [
             name
             for id_, name in self._names.items()
-            if id_ not in before and name not in self._starting_over
+            if id_ not in before and name not in self._with_new_id
         ]
+        self._parked = {
+            name: _choose_free(name, names.union(self._names.values()))
+            for name in gone & set(self._renamed.values())
+        }
         self._adopted = Counter[tuple[str, str]]()
+        self._exchanged = Counter[tuple[str, str]]()
         self._repeated = Counter[tuple[str, str]]()
         self._left = Counter[str]()
 
@@ -97,11 +105,31 @@ class _Succession:
             successor = successors[file.id]
             if successor is None:
                 self._left[file.source] += 1
-            elif successor.name not in self._starting_over or successor.name == file.source:
+                if file.source in self._parked:  # another source has that name now
+                    moves[file.id] = self._parked[file.source]
+            elif successor.name not in self._starting_over:
                 self._adopted[file.source, successor.name] += 1
                 moves[file.id] = successor.name
             elif not _is_deleted(file):
                 self._repeated[file.source, successor.name] += 1
+        self._journal.sources.reassign(moves)
+
+    def exchange(self, changed: Sequence[SourceOptions]) -> None:
+        """Give the files that a source with other patterns no longer follows to the one that does.
+
+        A file that was moved away from where its source follows it stays with that source.
+        """
+        followed = FollowedPaths(self._sources)
+        moves: dict[int, str] = {}
+        for source in changed:
+            own = FollowedPaths([source])
+            for file in self._journal.sources.read_files([source.name]):
+                if own.find_source(file.origin or file.path) or own.find_source(file.path):
+                    continue
+                successor = followed.find_source(file.path)
+                if successor is not None:
+                    moves[file.id] = successor.name
+                    self._exchanged[source.name, successor.name] += 1
         self._journal.sources.reassign(moves)
 
     def _find_moved(
@@ -116,7 +144,7 @@ class _Succession:
             self._sources,
             files,
             self._journal.segments.load_frontier([file.id for file in files]),
-            new={*self._begun, *self._starting_over},
+            new={*self._begun, *self._with_new_id},
             key=self._journal.key,
             hidden=link_folders(state_directory, self._sources),
         )
@@ -139,7 +167,8 @@ class _Succession:
         for former, name in self._renamed.items():
             self._say("source.renamed", f'source "{former}" is now "{name}" and goes on')
         for (former, name), files in self._adopted.items():
-            if former == name and name in self._starting_over:
+            has_new_id = name in self._with_new_id
+            if former == name and has_new_id:
                 self._say(
                     "source.adopted",
                     f'source "{name}" has another id than before, and continues its {files} files. '
@@ -150,12 +179,27 @@ class _Succession:
                 f'that it had with id "{self._gone[former]}"'
                 if former == name
                 else f'of source "{former}", which is no longer configured'
+                if former not in self._names.values()
+                else f'that source "{former}" had with id "{self._gone[former]}"'
             )
+            if has_new_id:
+                self._say(
+                    "source.adopted",
+                    f'source "{name}" continues {files} files {whose}. To deliver them again, give '
+                    "it a name, too, that no source has had",
+                )
+                continue
             self._say(
                 "source.adopted",
                 f'source "{name}" continues {files} files {whose}. To confirm this, set '
                 f'id = "{self._gone[former]}". To deliver them again, set an id of its own, such '
                 f'as id = "{name}"',
+            )
+        for (former, name), files in self._exchanged.items():
+            self._say(
+                "source.adopted",
+                f'source "{name}" continues {files} files of source "{former}", whose patterns no '
+                "longer match them. Nothing of them is delivered again",
             )
         for (former, name), files in self._repeated.items():
             self._say(
@@ -175,13 +219,39 @@ class _Succession:
 
     def save(self) -> None:
         """Record the names of all sources that ever ran, unless nothing is new."""
-        known = {id_: name for name, id_ in self._gone.items()} | self._names
+        gone = {id_: self._parked.get(name, name) for name, id_ in self._gone.items()}
+        known = gone | self._names
         if self._journal.sources.load() != known:
             self._journal.sources.save(known)
 
     def _say(self, event: str, sentence: str) -> None:
         log.warning(event, problem=sentence)
         self._journal.notices.add(event, sentence)
+
+
+_Description = tuple[str, str | None, tuple[str, ...], tuple[str, ...], str]
+
+
+def _describe(source: SourceOptions) -> _Description:
+    return source.name, source.id, source.include, source.exclude, source.rotated
+
+
+def _find_changed(
+    sources: Sequence[SourceOptions], settled: bytes | None
+) -> Sequence[SourceOptions]:
+    """Return the sources that follow other paths than when they were settled, by their ids."""
+    try:
+        described = msgspec.json.decode(settled or b"", type=list[_Description])
+    except msgspec.DecodeError:  # there is none yet: any source may have changed
+        return sources
+    former = {id_ or name: patterns for name, id_, *patterns in described}
+    return [source for source in sources if former.get(source.identity) != [*_describe(source)[2:]]]
+
+
+def _choose_free(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "~"
+    return name
 
 
 def _id(file: SegmentRecord) -> int:

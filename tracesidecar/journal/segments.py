@@ -98,6 +98,11 @@ class SegmentTable:
         """Return the segments of these sources."""
         return self.recall(self.resting.find_of_sources(names))
 
+    def read_of_sources(self, names: Collection[str]) -> Iterator[SegmentRecord]:
+        """Read the segments of these sources, some at a time."""
+        for some in list_in_parts(self.resting.find_of_sources(names)):
+            yield from self._read(f"WHERE id IN ({some})")
+
     def recall(self, ids: Collection[int]) -> list[SegmentRecord]:
         """Return these segments."""
         return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -39,14 +39,18 @@ class SourceNames:
         """Return the files of the sources of these names."""
         return self._segments.load_of_sources(names)
 
+    def read_files(self, names: Collection[str]) -> Iterator[SegmentRecord]:
+        """Read the files of the sources of these names, some at a time: there may be very many."""
+        return self._segments.read_of_sources(names)
+
     def reassign(self, names: Mapping[int, str]) -> None:
         """Give files, with their rejected lines and losses, to the sources of these names."""
         if names:
             self._segments.rename_sources(names)
 
-    def are_settled(self, sources: bytes) -> bool:
-        """Return whether `settle` was called last with this description of the sources."""
-        return self._database.find_meta(_SETTLED_KEY) == sources
+    def find_settled(self) -> bytes | None:
+        """Return the description of the sources with which `settle` was called last."""
+        return self._database.find_meta(_SETTLED_KEY)
 
     def settle(self, sources: bytes) -> None:
         """Note that every file has the source that it belongs to, as long as these are the ones."""
