@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -319,6 +321,65 @@ def test_a_file_that_went_while_we_were_stopped_is_a_loss_of_unknown_size(
     assert explain(sidecar, path) == [("delivered", ""), ("lost", "gone")]
     assert sidecar.ship().returncode == 0
     assert source(sidecar)["lost_files_uncounted"] == 1, "it is reported once"
+
+
+def exchange(one: Path, other: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    here = -100  # AT_FDCWD
+    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), 2):
+        pytest.skip(f"no RENAME_EXCHANGE here: {os.strerror(ctypes.get_errno())}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RENAME_EXCHANGE is of Linux")
+@pytest.mark.parametrize("gone", ["a", pytest.param("both", marks=pytest.mark.long)])
+def test_of_two_files_that_swap_names_each_arrives_or_is_a_loss(
+    sidecar: Sidecar, gone: str
+) -> None:
+    append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
+    sidecar.start()
+    sidecar.arrives(1)
+    sidecar.pause()
+    a, b = sidecar.traces / "a.jsonl", sidecar.traces / "b.jsonl"
+    append(a, number_lines(10, 10))
+    append(b, number_lines(20, 10))
+    exchange(a, b)
+    a.unlink()
+    if gone == "both":
+        b.unlink()
+    sidecar.resume()
+    lost = 1 if gone == "a" else 2
+    wait_until(lambda: len(list_reported_losses(sidecar)) == lost, 60)
+    assert sidecar.stop() == 0
+    arrived = number_lines(10, 10) if gone == "a" else []
+    assert Counter(sidecar.lines()) == Counter([*number_lines(0, 1), *arrived])
+    assert source(sidecar)["lost_files_uncounted"] == lost
+    assert ("lost", "gone") in explain(sidecar, b)
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_versions_that_were_replaced_unseen_are_lost_unless_the_next_has_all_of_them(
+    sidecar: Sidecar, *, grows: bool
+) -> None:
+    path, fresh = sidecar.traces / "a.jsonl", sidecar.traces / "fresh"
+    append(path, number_lines(0, 10))
+    sidecar.start()
+    sidecar.arrives(10)
+    sidecar.pause()
+    for number in range(1, 4):
+        first = 0 if grows else 10 * number
+        append(fresh, number_lines(first, 10 * (number + 1) - first))
+        fresh.replace(path)
+    sidecar.resume()
+    sidecar.arrives(40 if grows else 20)
+    append(sidecar.traces / "other.jsonl", number_lines(100, 1))
+    sidecar.arrives(41 if grows else 21)
+    if not grows:
+        wait_until(lambda: len(list_reported_losses(sidecar)) == 2, 60)
+    assert sidecar.stop() == 0
+    others = number_lines(10, 30) if grows else number_lines(30, 10)
+    expected = [*number_lines(0, 10), *others, *number_lines(100, 1)]
+    assert Counter(sidecar.lines()) == Counter(expected)
+    assert source(sidecar)["lost_files_uncounted"] == (0 if grows else 2)
 
 
 def test_a_file_that_comes_back_to_an_emptied_root_is_no_loss(sidecar: Sidecar) -> None:

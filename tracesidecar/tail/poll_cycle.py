@@ -148,10 +148,13 @@ class PollCycle:
             met = names[folder].get(name, [])
             for file in met:
                 is_recent = not file.modified_ns or file.modified_ns / 1e9 >= missed.since
+                is_recent = is_recent and self._lifecycle.is_met_since(file, missed.noticed)
                 if is_recent and (file.device, file.inode) not in missed.seen:
                     met.remove(file)  # each can only be one of them
                     return True
-            return self._lifecycle.take_replaced(missed.path, missed.seen)
+            if self._lifecycle.take_replaced(missed.path, missed.seen, missed.noticed):
+                return True
+            return missed.is_version and not self._new_files.has_unrelated(missed.path)
 
         for path, source, reason in self._arrivals.take_lost(is_known):
             self._lifecycle.miss(self._discovery.locate(path, source), reason)

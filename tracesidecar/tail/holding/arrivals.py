@@ -47,6 +47,9 @@ _UNRESOLVED_SECONDS = 5.0
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What a file cannot be opened for that is not its own fault, and passes."""
 
+_VERSION_SECONDS = 1.0
+"""How long scans have to find out how a file goes on whose next version replaced it unseen."""
+
 _RESERVE = 6
 """How many descriptors a link needs, with the directories on the way to the file and to the link.
 """
@@ -63,6 +66,9 @@ class MissedFile:
 
     `path` and `source` are those by which it was followed, `inode` is `_NO_FILE` if nobody saw it.
     `seen` are other files that were found under its name, after `since` (seconds since the epoch).
+    `is_version`: it was moved to the name, and so was the next one. An agent that writes its whole
+    session anew each time does this, and then the next one has all that was in it. `noticed` is
+    when the notice that it got the name was read, by the monotonic clock.
     """
 
     path: str
@@ -70,6 +76,8 @@ class MissedFile:
     inode: Inode
     seen: Collection[Inode]
     since: float
+    noticed: float
+    is_version: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,8 @@ class _Unkept:
     inode: Inode = _NO_FILE
     is_made_here: bool = True
     seen: Collection[Inode] = frozenset()
+    is_version: bool = False
+    noticed: float | None = None
 
 
 @dataclass(slots=True)
@@ -285,14 +295,33 @@ class Arrivals:
                 self._forget_look(look)
                 followed, owner = (look.path, look.source) if source is None else (path, source)
                 self._keep(path, followed, owner, is_written=look.is_written)
+                self._note_kept(inode, look)
                 return
             else:
                 look.now_at = path  # it went on, or is gone
                 self._moved[path] = look
+                made = self._looks.get(path)
+                if source is not None and made is not None and made.inode == look.inode:
+                    with self._lock:  # when the first file of that name was made, this one had it
+                        self._note_look(path, source, look.inode, is_written=True)
                 return
         if source is not None and inode != _NO_FILE:
             with self._lock:
                 self._note_look(path, source, inode, is_written=True)
+
+    def _note_kept(self, inode: Inode, look: _Look) -> None:
+        """Note that a file was kept after all that was never seen under its first name.
+
+        Another had that name already: two files were exchanged (RENAME_EXCHANGE), or one was moved
+        to the name of one that moved on.
+        """
+        with self._lock:
+            if inode in look.seen or inode not in self._fresh:
+                return
+            missed = (x for x in self._lost if x.followed == look.path and x.inode == _NO_FILE)
+            found = next(missed, None)
+            if found is not None:
+                self._lost.remove(found)
 
     def _forget_look(self, look: _Look) -> None:
         if self._looks.get(look.path) is look:
@@ -434,25 +463,21 @@ class Arrivals:
         """Note what was found under a name that a file has just got, by a notice.
 
         Return the files that were found under it lately. The file that had the name before is lost
-        if it was written to, and nobody saw it. One that was moved to the name, and replaced by
-        another such, does not count: an agent that writes its whole session anew each time does
-        this, and the next version has all that was in it.
+        if it was written to, and nobody saw it; if it is a version of one file, a scan says whether
+        the next has what was in it.
         """
         now = time.monotonic()
         former = self._looks.get(path)
         if former is not None and now - former.since >= _UNRESOLVED_SECONDS:
             former = None
         unkept = self._unkept.pop(path, None)
-        if unkept is not None and unkept.is_written and unkept.is_made_here:
+        if unkept is not None and unkept.is_written:
+            unkept.is_version = not unkept.is_made_here
             self._lost.append(unkept)
-        elif (
-            former is not None
-            and former.inode == inode != _NO_FILE
-            and former.is_written
-            and (former.is_made_here or former.end == "gone")
-        ):
+        elif former is not None and former.inode == inode != _NO_FILE and former.is_written:
             missed = _Unkept(former.source, path, True, former.end == "moved", now)
-            missed.seen = former.seen
+            missed.seen, missed.noticed = former.seen, former.since
+            missed.is_version = not former.is_made_here and former.end != "gone"
             if former.now_at:
                 self._moved.pop(former.now_at, None)
                 self._unkept.setdefault(former.now_at, missed)
@@ -619,10 +644,16 @@ class Arrivals:
 
         def describe_missed(unkept: _Unkept, path: str) -> MissedFile:
             since = epoch + unkept.since - _UNRESOLVED_SECONDS
-            return MissedFile(path, unkept.source, unkept.inode, unkept.seen, since)
+            noticed = unkept.since if unkept.noticed is None else unkept.noticed
+            return MissedFile(
+                path, unkept.source, unkept.inode, unkept.seen, since, noticed, unkept.is_version
+            )
 
         with self._lock:
             lost, self._lost = self._lost, []
+            young = [x for x in lost if x.is_version and now - x.since < _VERSION_SECONDS]
+            self._lost += young
+            lost = [x for x in lost if x not in young]
             lost = [each for each in lost if not is_known(describe_missed(each, each.followed))]
             for path, unkept in list(self._unkept.items()):
                 if is_known(describe_missed(unkept, path)):

@@ -32,6 +32,11 @@ _REPLACED_SECONDS = 10.0
 
 _MOST_REPLACED = 1000
 
+_NOTICE_SECONDS = 0.1
+"""How much earlier than the notice of a file is read a scan may have met it."""
+
+_MOST_MET = 10_000
+
 _UNSEEN_REASONS: frozenset[LossReason | None] = frozenset({"deleted", "gone", "moved"})
 """Why a file is lost that is found nowhere: a link of it shows that it is not."""
 
@@ -63,13 +68,17 @@ class Lifecycle:
         self._is_first = True
         self._unseen_ends: set[int] = set()
         self._recalled: set[int] = set()  # away until now, and perhaps recorded as gone
-        self._replaced: dict[tuple[int, int], tuple[str, float]] = {}
+        self._replaced: dict[tuple[int, int], tuple[str, float, float]] = {}
+        self._met: dict[tuple[int, int], float] = {}
 
     def create(
         self, location: FileLocation, status: os.stat_result, source: int, *, generation: int = 0
     ) -> File:
         """Make a file known that was not; it is new until it is taken."""
         directory = location.directory
+        if len(self._met) >= _MOST_MET:
+            self._met.clear()
+        self._met[status.st_dev, status.st_ino] = time.monotonic()
         # the same number object as the directory's, where it is the same number
         device = directory.device if directory.device == status.st_dev else status.st_dev
         file = File(
@@ -343,16 +352,22 @@ class Lifecycle:
             and 0 < file.changed_ns <= time.time_ns() - _FRESH_NS
         )
 
-    def take_replaced(self, path: str, seen: Collection[tuple[int, int]]) -> bool:
+    def is_met_since(self, file: File, noticed: float) -> bool:
+        """Return whether a scan first met a file after, or just before, a notice was read."""
+        met = self._met.get((file.device, file.inode), float("-inf"))
+        return met >= noticed - _NOTICE_SECONDS
+
+    def take_replaced(self, path: str, seen: Collection[tuple[int, int]], noticed: float) -> bool:
         """Return whether a scan has met a file at a path that is no longer known: once for each.
 
-        That is one of the last seconds, and none of the inodes in `seen`.
+        That is one of the last seconds, first met as `is_met_since` says, and none of the inodes in
+        `seen`.
         """
         oldest = time.monotonic() - _REPLACED_SECONDS
-        for inode, (met_at, since) in list(self._replaced.items()):
+        for inode, (met_at, since, met) in list(self._replaced.items()):
             if since < oldest:
                 del self._replaced[inode]
-            elif met_at == path and inode not in seen:
+            elif met_at == path and inode not in seen and met >= noticed - _NOTICE_SECONDS:
                 del self._replaced[inode]
                 return True
         return False
@@ -361,7 +376,9 @@ class Lifecycle:
         if len(self._replaced) >= _MOST_REPLACED:
             self._replaced.clear()
         if file.inode:
-            self._replaced[file.device, file.inode] = file.path, time.monotonic()
+            inode = file.device, file.inode
+            met = self._met.get(inode, float("-inf"))
+            self._replaced[inode] = file.path, time.monotonic(), met
 
     def forget(self, file: File) -> None:
         """Drop a segment that is over."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ from tracesidecar.tail.tracking.segment_log import SegmentLog
 
 _VERSION_STATES = (SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED)
 """Those of a file that is read, or about to be."""
+
+_UNRELATED_SECONDS = 10.0
+_MOST_UNRELATED = 1000
+"""How long it is remembered at how many paths a file was replaced by one of other content."""
 
 _CLOCK_SLACK_NS = 2_000_000_000
 """How much coarser than ours the times of a restored or compressed copy may be."""
@@ -178,6 +183,7 @@ class NewFiles:
         self._expects_copies = False
         self._is_first = True
         self._has_grown: dict[int, bool] = {}
+        self._unrelated: dict[str, float] = {}
 
     def register(self, location: FileLocation, status: os.stat_result) -> None:
         """Make a file known whose inode was not."""
@@ -394,7 +400,15 @@ class NewFiles:
         elif former := self._replacements.find_former(file, candidate.opened, size):
             self._lifecycle.take_version(file, former)
         else:
+            if self._replacements.has_former(file):
+                if len(self._unrelated) >= _MOST_UNRELATED:
+                    self._unrelated.clear()
+                self._unrelated[file.path] = time.monotonic()
             self._lifecycle.take(file)
+
+    def has_unrelated(self, path: str) -> bool:
+        """Return whether a file was just replaced at a path by one that has nothing of it."""
+        return time.monotonic() - self._unrelated.get(path, float("-inf")) < _UNRELATED_SECONDS
 
     def _was_there_before_us(self, file: File, original: File) -> bool:
         """Return whether a possible copy was there when we first looked at its original.

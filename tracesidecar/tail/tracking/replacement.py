@@ -57,6 +57,12 @@ class Replacements:
             None,
         )
 
+    def has_former(self, file: File) -> bool:
+        """Return whether another file has just lost a new one's path: what is in it is no more."""
+        return not self._files.options(file).documents and any(
+            former is not file for former in self._continuations.find_orphans_at(file.path)
+        )
+
     def _is_version_of(self, former: File, candidate: ByteSource, size: int) -> bool:
         opened = self._open_files.open(former) if former.state is SegmentState.DELETED else None
         if opened is None:
