@@ -18,6 +18,7 @@ import pytest
 
 from tests.daemon.conftest import sidecar
 from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, body, number_lines
+from tests.faults.test_mounts import states
 from tests.servers.processes import wait_until
 
 __all__ = ["sidecar"]
@@ -617,6 +618,41 @@ def test_an_older_version_of_a_file_whose_link_is_gone_is_announced(sidecar: Sid
     done = sidecar.ship()
     assert done.returncode == 0
     assert list_replacements(done.stderr) == [("older.jsonl", "replaced", len(body(lines)))]
+
+
+def test_a_version_of_a_file_that_was_deleted_and_forgotten_is_announced(sidecar: Sidecar) -> None:
+    """An editor, or a program that synchronizes, deletes a file first and writes it later."""
+    lines = {name: number_lines(100 * k, 60) for k, name in enumerate("abcdefg")}
+    versions = {
+        "a": lines["a"],
+        "b": [*lines["b"][:30], *number_lines(1000, 1), *lines["b"][31:]],
+        "c": lines["c"][:-3],
+        "d": [*lines["d"], *number_lines(2000, 5)],
+        "e": [*number_lines(3000, 1), *lines["e"][1:]],
+        "f": [*lines["f"][:1], *number_lines(4000, 20)],
+        "g": number_lines(5000, 60),
+    }
+    others = {"f": "the next file of an agent whose files all begin alike", "g": "another file"}
+    append(sidecar.traces / "kept.jsonl", number_lines(900, 1))
+    for name, written in lines.items():
+        append(sidecar.traces / f"{name}.jsonl", written)
+    sidecar.start()
+    sidecar.arrives(421)
+    for name in lines:
+        (sidecar.traces / f"{name}.jsonl").unlink()
+    wait_until(lambda: sum(states(sidecar).values()) == 1, 60)
+    for name, written in versions.items():
+        aside = sidecar.folder / name
+        append(aside, written)
+        aside.rename(sidecar.traces / f"{name}.jsonl")
+    sidecar.arrives(421 + sum(map(len, versions.values())))
+    found = [each for each in sidecar.events() if each.get("event") == "collect.rewritten"]
+    announced = {Path(str(each["path"])).stem for each in found}
+    assert announced == versions.keys() - others.keys()
+    assert {each["reason"] for each in found} == {"replaced"}
+    assert sidecar.stop() == 0
+    [row] = json.loads(sidecar.call("status", "--json").stdout)["sources"]
+    assert row["rewritten"] == 5
 
 
 def test_a_file_that_is_rewritten_while_we_run_is_counted_and_sent_from_its_first_change(

@@ -16,7 +16,7 @@ from tracesidecar.model import BEGINNING, Checkpoint, Rejection
 from tracesidecar.tail.build import build_tailer, ignore
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.segments import Folder, Loss, Remark, Rest, Scan, SegmentRecord
+from tracesidecar.tail.segments import Folder, FormerFile, Loss, Remark, Rest, Scan, SegmentRecord
 from tracesidecar.units import Seconds
 
 KEY = b"k" * 32
@@ -87,6 +87,10 @@ class MemoryStore:
     def load_landmarks(self, segment: int) -> bytes | None:
         """Return the landmarks of a segment."""
         return self.landmarks.get(segment)
+
+    def find_former(self, path: str) -> FormerFile | None:
+        """Return none: nothing is known of what is forgotten."""
+        return None
 
     def copy_offsets(self, former: int, segment: int, limit: Checkpoint) -> None:
         """Let a segment begin where a former one is, but not behind a limit."""

@@ -7,7 +7,7 @@ import sqlite3
 
 from tracesidecar.journal.segment_keys import fill_keys
 
-SCHEMA_VERSION = b"11"
+SCHEMA_VERSION = b"12"
 UPGRADES = {
     b"1": "upgrade_2.sql",
     b"2": "upgrade_3.sql",
@@ -19,6 +19,7 @@ UPGRADES = {
     b"8": "upgrade_9.sql",
     b"9": "upgrade_10.sql",
     b"10": "upgrade_11.sql",
+    b"11": "upgrade_12.sql",
 }
 """From which schema to the next."""
 

@@ -52,6 +52,16 @@ CREATE TABLE segment_by_prefix (
 -- is unchanged. The body is the tailer's own.
 CREATE TABLE landmark (segment INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
+-- The last file of each path that was delivered and forgotten, the youngest ones: its record, how far
+-- it was delivered, and its landmarks. name is a number made of the path; at is when it was forgotten.
+CREATE TABLE former_file (
+    name INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    record BLOB NOT NULL,
+    reach INTEGER NOT NULL,
+    landmarks BLOB
+);
+
 -- What an event's id has of each file that was interpreted: its folder below the root of its source,
 -- a digest of its first line, both as redacted, and which of those files it is that have the same
 -- name and first line. These are counted in file_name, also when the files are long gone; day is when

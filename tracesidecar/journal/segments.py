@@ -10,6 +10,7 @@ import msgspec
 
 from tracesidecar.errors import StateError
 from tracesidecar.journal.database import JournalDatabase, list_in_parts
+from tracesidecar.journal.former_files import FormerFileTable
 from tracesidecar.journal.identities import IdentityTable
 from tracesidecar.journal.losses import LossTable, LostBytes
 from tracesidecar.journal.plan import Plan, decode_plan
@@ -17,7 +18,7 @@ from tracesidecar.journal.records import decode_record, encode_record
 from tracesidecar.journal.resting import RestingTable
 from tracesidecar.journal.segment_keys import remove_keys, write_keys
 from tracesidecar.model import BEGINNING, Checkpoint
-from tracesidecar.tail import Rest, SegmentRecord, SegmentState
+from tracesidecar.tail import FormerFile, Rest, SegmentRecord, SegmentState
 
 _BEFORE_ALL = -(1 << 63)
 _READ_AT_ONCE = 1000
@@ -40,6 +41,7 @@ class SegmentTable:
         self._takers: Mapping[str, Sequence[str]] = {}
         self._others: Collection[str] = ()
         self.resting = RestingTable(database)
+        self._formers = FormerFileTable(database)
 
     def let_rest(self, takers: Mapping[str, Sequence[str]], others: Collection[str] = ()) -> None:
         """Let the segments of these sources rest that all of its sinks, `takers`, have.
@@ -205,6 +207,7 @@ class SegmentTable:
             return
         with self._database.transaction() as db:
             missed = self._record_missed(db, [id_ for (id_,) in rows])
+            self._formers.note(db, rows)
             remove_keys(db, rows)
             db.executemany("DELETE FROM segment WHERE id = ?", rows)
             db.executemany(
@@ -265,6 +268,10 @@ class SegmentTable:
         query = "SELECT body FROM landmark WHERE segment = ?"
         rows = self._database.read(tuple[bytes], query, segment)
         return rows[0][0] if rows else None
+
+    def find_former(self, path: str) -> FormerFile | None:
+        """Return the last file of a path that was delivered and forgotten."""
+        return self._formers.find(path)
 
     def copy_offsets(self, former: int, segment: int, limit: Checkpoint) -> None:
         """Let every sink that has begun one segment go on in another, at `limit` at most."""

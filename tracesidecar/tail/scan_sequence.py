@@ -93,8 +93,8 @@ class ScanSequence:
         self._held_files.maintain(now)
         self._lifecycle.end_first_scan()
         self._is_first = False
+        self._landmarks.flush()  # before anything is forgotten that has some
         self._log.flush(now)
-        self._landmarks.flush()
         return self._findings.hand_over()
 
     def find_losses(self) -> tuple[Loss, ...]:

@@ -163,6 +163,18 @@ class SegmentRecord:
         return self.protection
 
 
+@dataclass(frozen=True, slots=True)
+class FormerFile:
+    """A file that was forgotten: its last record, and how far any sink had it.
+
+    `landmarks` are what `SegmentStore.save_landmarks` was given.
+    """
+
+    record: SegmentRecord
+    reach: int
+    landmarks: bytes | None
+
+
 class Folder(NamedTuple):
     """A folder with files whose segments may rest in the journal, and where it was then."""
 
@@ -291,6 +303,10 @@ class SegmentStore(Protocol):
 
     def load_landmarks(self, segment: int) -> bytes | None:
         """Return the landmarks of a segment, None if it has none."""
+        ...
+
+    def find_former(self, path: str) -> FormerFile | None:
+        """Return the last file of a path that was delivered and forgotten."""
         ...
 
     def copy_offsets(self, former: int, segment: int, limit: Checkpoint) -> None:

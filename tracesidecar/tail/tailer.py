@@ -241,5 +241,5 @@ class Tailer:
             self._held_files.sweep()
         self._arrivals.close()
         self._open_files.close()
-        self._log.flush(0.0, everything=True)
         self._landmarks.flush()
+        self._log.flush(0.0, everything=True)

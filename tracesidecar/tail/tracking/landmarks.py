@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
 from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
 from tracesidecar.tail.file_table import File
-from tracesidecar.tail.fingerprint import ByteSource, Fingerprinter
+from tracesidecar.tail.fingerprint import ByteSource, Fingerprinter, Prefix
 from tracesidecar.tail.reading.open_files import OpenFiles
-from tracesidecar.tail.segments import SegmentState, SegmentStore
+from tracesidecar.tail.segments import FormerFile, SegmentState, SegmentStore
 
 _ZONE_BYTES = 64 << 10
 _ZONE_LINES = 1024
 _MARK_BYTES = 4
 _MOST_SAMPLES = 24
+_READ_STATES = (SegmentState.LIVE, SegmentState.DELETED)
+_MOST_COMPARED = 256
+"""How many lines at each end of a file are compared with those of the former at its path."""
+
 _RECENT_NS = 86_400 * 10**9
 """A file that rests longer is on the disk: no power cut shortens it."""
 
@@ -32,8 +36,8 @@ class Landmarks(msgspec.Struct, frozen=True, array_like=True):
     """What is known of the bytes before a place.
 
     From `zone` on, `lengths` are those of the lines with their newlines, and `marks` has four bytes
-    for each, of a digest of everything from `zone` to the end of that line. `samples` are places
-    before the zone, with the digest of the bytes before each.
+    for each, of the line's digest. `samples` are places before the zone, with the digest of the
+    bytes before each.
     """
 
     zone: int
@@ -67,7 +71,7 @@ class LandmarkKeeper:
 
     def renew(self, file: File) -> None:
         """Make the landmarks of a file that was read and acknowledged, as far as it was read."""
-        if file.id not in self._read or file.state is not SegmentState.LIVE:
+        if file.id not in self._read or file.state not in _READ_STATES:
             return
         self._read.discard(file.id)
         if time.time_ns() - file.modified_ns > _RECENT_NS:
@@ -109,19 +113,51 @@ class LandmarkKeeper:
             BEGINNING,
         )
 
-    def begins_alike(self, file: File, other: ByteSource, size: int) -> bool:
-        """Return whether another file, of `size` bytes, has more of a file's beginning than a line.
+    def is_like(self, file: File, other: ByteSource, size: int) -> bool:
+        """Return whether another file, of `size` bytes, is a version of one that cannot be read.
 
-        One line does if it is half of the other: rotated files may all begin with the same.
+        It is if it has more of its beginning than a line, or if half of its own lines, at its
+        beginning or end, are known ones. One line does if it is half of the other: rotated files
+        may all begin with the same.
         """
-        known = self._load(file.id)
-        if file.prefix_length == TAIL_BYTES or known is None:
-            is_enough = file.prefix_length == TAIL_BYTES or size <= 2 * file.prefix_length
-            return is_enough and self._fingerprinter.begins_with(other, file.prefix)
-        if known.zone:
-            return self._fingerprinter.matches(other, Checkpoint(known.zone, known.zone_digest))
-        end = self._find_last_line(known, other)
-        return size <= 2 * end or (bool(known.lengths) and end > known.lengths[0])
+        return self._is_like(file.prefix, self._load(file.id), other, size)
+
+    def find_forgotten(self, path: str, other: ByteSource, size: int) -> FormerFile | None:
+        """Return the forgotten file of a path of which a new one is a version."""
+        former = self._store.find_former(path)
+        if former is None or former.record.compression != "none":
+            return None
+        known = None if former.landmarks is None else _decode(former.landmarks)
+        prefix = Prefix(former.record.prefix_length, former.record.prefix_digest)
+        return former if self._is_like(prefix, known, other, size) else None
+
+    def _is_like(
+        self, prefix: Prefix, known: Landmarks | None, other: ByteSource, size: int
+    ) -> bool:
+        is_enough = prefix.length == TAIL_BYTES or 0 < size <= 2 * prefix.length
+        if prefix.length and is_enough and self._fingerprinter.begins_with(other, prefix):
+            return True
+        if known is None:
+            return False
+        if known.zone and self._fingerprinter.matches(
+            other, Checkpoint(known.zone, known.zone_digest)
+        ):
+            return True
+        end = 0 if known.zone else self._find_last_line(known, other)
+        if end and (size <= 2 * end or end > known.lengths[0]):
+            return True
+        marks = {
+            known.marks[at : at + _MARK_BYTES] for at in range(0, len(known.marks), _MARK_BYTES)
+        }
+        start = max(0, size - _ZONE_BYTES)
+        first = _split(other.pread(min(size, _ZONE_BYTES), 0))[:_MOST_COMPARED]
+        last = _split(other.pread(size - start, start))[-_MOST_COMPARED:]
+        return any(self._has_half_of(lines, marks) for lines in (first, last))
+
+    def _has_half_of(self, lines: list[bytes], marks: Collection[bytes]) -> bool:
+        """Return whether half of some lines are known ones, and more than the first of a file."""
+        shared = sum(mark in marks for _, mark in self._mark(lines))
+        return 2 * shared >= len(lines) and shared > min(1, len(marks) - 1)
 
     def is_unchanged(self, file: File, opened: ByteSource) -> bool:
         """Return whether all landmarks are as they were: sampled, and exact near the end."""
@@ -139,7 +175,7 @@ class LandmarkKeeper:
 
     def _load(self, segment: int) -> Landmarks | None:
         content = self._unsaved.get(segment) or self._store.load_landmarks(segment)
-        return None if content is None else msgspec.msgpack.decode(content, type=Landmarks)
+        return None if content is None else _decode(content)
 
     def _make(self, opened: ByteSource, reach: Checkpoint, former: Landmarks | None) -> Landmarks:
         start = max(0, reach.offset - _ZONE_BYTES)
@@ -196,10 +232,13 @@ class LandmarkKeeper:
         return end
 
     def _mark(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        digest = hashlib.blake2b(key=self._fingerprinter.key, digest_size=16)
+        key = self._fingerprinter.key
         for line in lines:
-            digest.update(line)
-            yield line, digest.copy().digest()[:_MARK_BYTES]
+            yield line, hashlib.blake2b(line, key=key, digest_size=_MARK_BYTES).digest()
+
+
+def _decode(content: bytes) -> Landmarks:
+    return msgspec.msgpack.decode(content, type=Landmarks)
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -285,13 +285,14 @@ class Lifecycle:
             Rewrite(self._files.segment(file), file.id, BEGINNING, file.reach_offset, reason)
         )
 
-    def take_version(self, file: File, former: File) -> None:
-        """Take a file from its beginning that is another version of a former one at its path."""
-        file.succeed(former.generation)
+    def take_version(self, file: File, former: int, generation: int, read: int) -> None:
+        """Take a file from its beginning that is another version of a former one at its path.
+
+        `former` is the segment of that, of which `read` bytes were read.
+        """
+        file.succeed(generation)
         self._scan.rewrites.append(
-            Rewrite(
-                self._files.segment(file), former.id, BEGINNING, former.reach_offset, "replaced"
-            )
+            Rewrite(self._files.segment(file), former, BEGINNING, read, "replaced")
         )
         self.take(file)
 

@@ -397,8 +397,17 @@ class NewFiles:
             self._lifecycle.wait(file, at_start=self._is_first)
         elif original is not None and self._is_mere_copy(file, original):
             self._lifecycle.spend(file)
-        elif former := self._replacements.find_former(file, candidate.opened, size):
-            self._lifecycle.take_version(file, former)
+        else:
+            self._take(candidate)
+
+    def _take(self, candidate: Candidate) -> None:
+        """Take a file that continues no other; it may be another version of one at its path."""
+        file, size = candidate.file, candidate.status.st_size
+        if former := self._replacements.find_former(file, candidate.opened, size):
+            self._lifecycle.take_version(file, former.id, former.generation, former.reach_offset)
+        elif forgotten := self._replacements.find_forgotten(file, candidate.opened, size):
+            record = forgotten.record
+            self._lifecycle.take_version(file, record.id, record.generation, forgotten.reach)
         else:
             if self._replacements.has_former(file):
                 if len(self._unrelated) >= _MOST_UNRELATED:

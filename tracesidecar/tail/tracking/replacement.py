@@ -10,7 +10,7 @@ from __future__ import annotations
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import ByteSource
 from tracesidecar.tail.reading.open_files import OpenFiles
-from tracesidecar.tail.segments import SegmentState
+from tracesidecar.tail.segments import FormerFile, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
 
@@ -37,7 +37,7 @@ class Replacements:
         """Return the file of which a new one, of `size` bytes, is another version.
 
         That is, at least half of the lines at its beginning or at its end are lines of the former.
-        If that cannot be read any more, they begin alike.
+        If that cannot be read any more, what is known of its lines decides.
         """
         if file.compression != "none" or self._files.options(file).documents:
             return None  # each version of a document is one
@@ -57,6 +57,12 @@ class Replacements:
             None,
         )
 
+    def find_forgotten(self, file: File, candidate: ByteSource, size: int) -> FormerFile | None:
+        """Return the file, deleted and forgotten, of which a new one at its path is a version."""
+        if file.compression != "none" or self._files.options(file).documents:
+            return None
+        return self._landmarks.find_forgotten(file.path, candidate, size)
+
     def has_former(self, file: File) -> bool:
         """Return whether another file has just lost a new one's path: what is in it is no more."""
         return not self._files.options(file).documents and any(
@@ -66,7 +72,7 @@ class Replacements:
     def _is_version_of(self, former: File, candidate: ByteSource, size: int) -> bool:
         opened = self._open_files.open(former) if former.state is SegmentState.DELETED else None
         if opened is None:
-            return self._landmarks.begins_alike(former, candidate, size)
+            return self._landmarks.is_like(former, candidate, size)
         return _is_mostly_in(_head(candidate), _head(opened)) or _is_mostly_in(
             _tail(candidate, size), _tail(opened, former.reach_offset)
         )
