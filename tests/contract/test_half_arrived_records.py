@@ -9,7 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tests.daemon.test_crash import kill_at, remove_links
 from tests.servers.broker import Broker
 from tests.servers.postgres import PostgresServer
 from tests.servers.receiving import ReceivingServer
+from tests.servers.rsyslog import LogServer
 from tests.servers.search import SearchServer
 from tests.servers.stores import SECRET
 from tests.sql.engines import PostgresSchema
@@ -193,6 +194,25 @@ def kafka_sink(broker: Broker, tmp_path: Path) -> Destination:
     return into_topic(broker, topic)
 
 
+@pytest.fixture
+def plain_kafka_sink(kafka_sink: Destination) -> Destination:
+    """Without transactions there is no marker: nobody can ask."""
+    options, _, _ = kafka_sink.options.rpartition("\n")
+    return replace(kafka_sink, options=options)
+
+
+@pytest.fixture
+def syslog_sink(tmp_path: Path) -> Iterator[Destination]:
+    server = LogServer(tmp_path / "syslog", "tcp")
+    server.start()
+    options = (
+        f'type = "syslog"\ntransport = "tcp"\nhost = "127.0.0.1"\nport = {server.port}\n'
+        'format = "raw"\nmax_message = "1MiB"'
+    )
+    yield Destination(options, lambda: [one.record for one in server.read_understood()])
+    server.stop()
+
+
 SINKS = [
     "sqlite_sink",
     *(
@@ -258,6 +278,41 @@ def test_what_arrived_is_not_lost_whatever_became_of_its_files(
     assert losses(sidecar) == 0
     assert sidecar.ship().returncode == 0
     assert Counter(destination.lines()) == Counter(wanted)
+
+
+@pytest.mark.parametrize(
+    "destination",
+    ["syslog_sink", pytest.param("plain_kafka_sink", marks=pytest.mark.long)],
+    indirect=True,
+)
+@pytest.mark.parametrize("point", ["sent", pytest.param("sending", marks=pytest.mark.long)])
+def test_one_that_cannot_be_asked_gets_what_can_be_read_and_the_rest_counts_as_lost(
+    sidecar: Sidecar, destination: Destination, point: str
+) -> None:
+    """Nobody can tell what arrived: nothing may be missing that is not reported."""
+    gone, cut, same = (sidecar.traces / f"{name}.jsonl" for name in ("gone", "cut", "same"))
+    for path in (gone, cut, same):
+        append(path, make_messages(path.stem, 0, 10))
+    kill_at(sidecar, point)
+    remove_links(sidecar)
+    gone.unlink()
+    cut.write_bytes(body(make_messages("cut", 20, 2)))
+    append(same, make_messages("same", 10, 3))
+    done = sidecar.ship()
+    assert done.returncode == 0
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    [changed] = [each for each in events if each["event"] == "sink.plan_source_changed"]
+    assert changed["is_known"] is False
+    sent_once = [line for path in (gone, cut) for line in make_messages(path.stem, 0, 10)]
+    again, fresh = make_messages("same", 0, 10), make_messages("same", 10, 3)
+    fresh += make_messages("cut", 20, 2)
+    expected = Counter([*again, *fresh])
+    if point == "sent":
+        expected += Counter([*sent_once, *again])
+    assert Counter(destination.lines()) == expected
+    assert losses(sidecar) == len(body(sent_once)), "though it may have arrived"
+    assert sidecar.ship().returncode == 0
+    assert Counter(destination.lines()) == expected, "once"
 
 
 @pytest.mark.long

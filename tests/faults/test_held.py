@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -224,6 +225,57 @@ def test_a_link_that_failed_for_want_of_an_inode_is_made_when_there_is_room(
     sidecar.lake.unlink()
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(number_lines(0, 30))
+
+
+@pytest.mark.parametrize(
+    "in_state", [True, pytest.param(False, marks=pytest.mark.long)], ids=["held", "hold_directory"]
+)
+def test_on_a_full_disk_the_daemon_goes_on_and_protects_again_when_there_is_room(
+    sidecar: Sidecar, small: Path, *, in_state: bool
+) -> None:
+    """Not a byte and not an inode is left: neither links nor the journal can be written."""
+    traces, state, hold = small / "traces", small / "state", small / "hold"
+    traces.mkdir()
+    warm(state)
+    source = "" if in_state else f'hold_directory = "{hold}"'
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source)
+    text = sidecar.config.read_text().replace(f"{sidecar.traces}/", f"{traces}/")
+    sidecar.config.write_text(text.replace(str(sidecar.state), str(state)))
+    folder = state / "held" if in_state else hold
+    paths = [traces / f"{name}.jsonl" for name in "abc"]
+    append(paths[0], number_lines(0, 10))
+    sidecar.start()
+    sidecar.arrives(10)
+    wait_until(lambda: len(list(folder.glob("segment-*"))) == 1)
+    with paths[1].open("ab") as waiting:  # it has its inode and its first page
+        waiting.write(body(number_lines(10, 1)))
+        waiting.flush()
+        sidecar.arrives(11)
+        fill(small / "filler")
+        fillers = []
+        with suppress(OSError):
+            while True:
+                fillers.append(small / f"filler{len(fillers)}")
+                fillers[-1].touch()
+        waiting.write(body(number_lines(11, 9)))
+    paths[1].rename(traces / "d.jsonl")
+    sidecar.wait_for_event("collect.scan_failed")
+    assert not sidecar.has_ended()
+    for filler in [small / "filler", *fillers]:
+        filler.unlink(missing_ok=True)
+    sidecar.arrives(20)
+    append(paths[2], number_lines(20, 10))
+    sidecar.arrives(30)
+    wait_until(lambda: len(list(folder.glob("segment-*"))) == 3)
+    sidecar.lake.rename(sidecar.folder / "aside")
+    sidecar.lake.write_bytes(b"")
+    append(paths[2], number_lines(30, 10))
+    paths[2].unlink()
+    sidecar.kill()
+    sidecar.lake.unlink()
+    (sidecar.folder / "aside").rename(sidecar.lake)
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 40))
 
 
 def link_warnings(sidecar: Sidecar) -> list[object]:
