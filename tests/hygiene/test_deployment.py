@@ -275,3 +275,18 @@ def test_the_configuration_in_the_config_map_is_accepted() -> None:
     configuration = load_settings()
     assert [sink.type for sink in configuration.sink] == ["s3"]
     assert float(configuration.daemon.drain_deadline) == DRAIN_DEADLINE_SECONDS
+
+
+@pytest.mark.parametrize("place", ["systemd/tracesidecar.service", "docs/install.md"])
+def test_who_removes_the_program_reads_how_to_empty_what_is_held(place: str) -> None:
+    """A link keeps the space of a deleted file also when nobody is left who would remove it."""
+    text = " ".join((PROJECT / place).read_text().replace("\n#", "\n").split())
+    for word in ("held/", "hold_directory", "ship --once", "held.md", "hard links"):
+        assert word in text
+    steps = (PROJECT / "docs/held.md").read_text().partition("## Before tracesidecar is removed")[2]
+    for command in (
+        "systemctl stop tracesidecar",
+        "tracesidecar ship --once",
+        "`rm -r` of `held/`",
+    ):
+        assert command in steps

@@ -237,8 +237,14 @@ class LandmarkKeeper:
             yield line, hashlib.blake2b(line, key=key, digest_size=_MARK_BYTES).digest()
 
 
-def _decode(content: bytes) -> Landmarks:
-    return msgspec.msgpack.decode(content, type=Landmarks)
+def _decode(content: bytes) -> Landmarks | None:
+    """Decode landmarks; None if they are damaged: then nothing is known."""
+    try:
+        found = msgspec.msgpack.decode(content, type=Landmarks)
+    except msgspec.DecodeError:
+        return None
+    is_sound = min((found.zone, *found.lengths, *(at for at, _ in found.samples))) >= 0
+    return found if is_sound and sum(found.lengths) <= _ZONE_BYTES else None
 
 
 def _split(data: bytes) -> list[bytes]:
