@@ -103,7 +103,8 @@ class Metrics:
             "held_bytes", "Bytes of deleted files kept for sinks that are behind."
         )
         self.at_risk_bytes = self._gauge(
-            "at_risk_bytes", "Undelivered bytes that nothing protects from deletion."
+            "at_risk_bytes",
+            "Undelivered bytes that nothing protects from deletion, or that cannot be read.",
         )
         self.lost_bytes = self._counter(
             "lost_bytes_total",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,10 @@ class FailingCalls:
         """How many calls have failed."""
         return self._count.stat().st_size if self._count.exists() else 0
 
-    def begin(self, number: int, path: Path, *calls: str) -> int:
+    def begin(self, number: int, path: Path, *calls: str, others: Collection[Path] = ()) -> int:
         """Let calls fail on every path that begins so; return how many have failed before."""
         before = self.count
-        text = "".join(f"{call} {number} {path}\n" for call in calls)
+        text = "".join(f"{call} {number} {each}\n" for call in calls for each in (path, *others))
         fresh = self._rules.with_suffix(".new")
         fresh.write_text(text)
         fresh.rename(self._rules)

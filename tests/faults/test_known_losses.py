@@ -232,22 +232,16 @@ def test_a_file_that_is_deleted_while_no_descriptor_is_left_arrives(sidecar: Sid
     assert list_reported_losses(sidecar) == []
 
 
-@pytest.mark.parametrize("comes", ["before", pytest.param("later", marks=pytest.mark.long)])
-def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(
-    sidecar: Sidecar, comes: str
-) -> None:
-    append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
-    locked = sidecar.traces / "locked.jsonl"
-    size = len(body(number_lines(10, 10)))
-    if comes == "before":
-        append(locked, number_lines(10, 10))
+def start_without(sidecar: Sidecar, free: Path) -> None:
+    """Start a daemon to which locked.jsonl, also through a link, is an I/O error until then."""
     driver = (
         "import os, sys\n"
         "real = os.open\n"
         "def refuse(path, flags, *more, **kw):\n"
         "    is_entry = str(path).startswith('/proc/self/fd/')\n"
         "    name = os.readlink(path) if is_entry else str(path)\n"
-        "    if name.endswith('locked.jsonl') and not flags & os.O_PATH:\n"
+        "    is_locked = name.endswith('locked.jsonl') and not flags & os.O_PATH\n"
+        f"    if is_locked and not os.path.exists({str(free)!r}):\n"
         "        raise OSError(5, 'Input/output error')\n"
         "    return real(path, flags, *more, **kw)\n"
         "os.open = refuse\n"
@@ -258,17 +252,53 @@ def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(
     script = sidecar.folder / "driver.py"
     script.write_text(driver)
     sidecar.start_script(script)
+
+
+def leave_locked(sidecar: Sidecar, free: Path, comes: str) -> int:
+    """Write a file that cannot be opened, and delete it; return how long it was."""
+    append(sidecar.traces / "kept.jsonl", number_lines(0, 1))
+    locked = sidecar.traces / "locked.jsonl"
+    if comes == "before":
+        append(locked, number_lines(10, 10))
+    start_without(sidecar, free)
     sidecar.arrives(1)
     if comes == "later":
         append(locked, number_lines(10, 10))
     sidecar.wait_for_event("collect.warning")
     locked.unlink()
+    return len(body(number_lines(10, 10)))
+
+
+@pytest.mark.parametrize("comes", ["before", pytest.param("later", marks=pytest.mark.long)])
+def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss_if_nothing_keeps_it(
+    sidecar: Sidecar, comes: str
+) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source='protect = "never"')
+    size = leave_locked(sidecar, sidecar.folder / "free", comes)
     sidecar.wait_for_event("collect.lost")
     assert sidecar.stop() == 0
-    aside = list(sidecar.state.glob("held/unknown/*"))
-    assert [path.stat().st_size for path in aside] == ([size] if comes == "later" else [])
     assert source(sidecar)["lost_bytes"] == size
-    assert explain(sidecar, locked) == [("lost", "unreadable")]
+    assert explain(sidecar, sidecar.traces / "locked.jsonl") == [("lost", "unreadable")]
+
+
+@pytest.mark.parametrize("comes", ["before", pytest.param("later", marks=pytest.mark.long)])
+def test_a_file_that_could_not_be_opened_and_was_deleted_arrives_from_its_link(
+    sidecar: Sidecar, comes: str
+) -> None:
+    free = sidecar.folder / "free"
+    size = leave_locked(sidecar, free, comes)
+    wait_until(
+        lambda: (
+            f"{size} bytes of 1 file {sidecar.traces}/locked.jsonl cannot be read"
+            in sidecar.get("/readyz")[1].decode()
+        )
+    )
+    free.touch()
+    sidecar.arrives(11)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter([*number_lines(0, 1), *number_lines(10, 10)])
+    assert list_reported_losses(sidecar) == []
+    assert source(sidecar)["lost_bytes"] == 0
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -43,6 +43,7 @@ from tracesidecar.tail import (
     SkipReason,
     SourceSummary,
     UnreadablePath,
+    UnreadFile,
     is_protected,
 )
 
@@ -108,6 +109,19 @@ class _Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unread:
+    """A file that cannot be read now, and what the sinks lack of it."""
+
+    file: UnreadFile
+    backlog: Backlog
+
+    def measure(self, sinks: Iterable[str]) -> int:
+        """Return how many bytes one of these sinks lacks at most."""
+        remainders = self.backlog.remainders
+        return max((remainders[name].bytes for name in sinks if name in remainders), default=0)
+
+
+@dataclass(frozen=True, slots=True)
 class _Stock:
     """What the worker thread knows. `held_bytes` is by sink."""
 
@@ -120,6 +134,7 @@ class _Stock:
     unreadable: Sequence[UnreadablePath]
     skipped: Mapping[tuple[str, SkipReason], int]
     limits: tuple[ReachedLimit, ...] = ()
+    unread: Sequence[_Unread] = ()
 
 
 class _RetryCounts:
@@ -338,6 +353,7 @@ class HealthMonitor:
         if self._service.is_stopped:
             yield "the redaction has failed its test: nothing is shipped, see the log"
         yield from _describe_unreadable(stock.unreadable)
+        yield from _describe_unread(stock.unread, [sink.name for sink in sinks if sink.required])
         for limit in report_limits(stock.limits):
             yield f"source {limit.source}: {limit.reason}"
         for sink in sinks:
@@ -353,10 +369,12 @@ def _take_full_stock(
 
 def _take_stock(context: WorkerContext, *, clock: Callable[[], float]) -> _Stock:
     intake, sinks = context.intake, context.intake.sinks
+    files = context.tailer.list_unread()
+    unread = list(_find_unread(context, files, clock))
+    readable = _find_backlogs(context, {file.segment.id for file in files}, clock)
+    backlogs = [*readable, *(each.backlog for each in unread)]
     return _Stock(
-        measure_lag(
-            _backlogs(context, clock), [sink.options for sink in sinks.values()], time.time()
-        ),
+        measure_lag(backlogs, [sink.options for sink in sinks.values()], time.time()),
         {name: sink.held_bytes for name, sink in sinks.items()},
         intake.last_scan,
         intake.scanned_at,
@@ -365,14 +383,40 @@ def _take_stock(context: WorkerContext, *, clock: Callable[[], float]) -> _Stock
         context.tailer.list_unreadable(),
         context.tailer.count_skipped(),
         intake.list_reached_limits(),
+        unread,
     )
 
 
-def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Backlog]:
-    """Find what the sinks have still to get; only segments that are behind are looked at."""
+def _find_unread(
+    context: WorkerContext, files: Iterable[UnreadFile], clock: Callable[[], float]
+) -> Iterator[_Unread]:
+    """Find what the sinks have still to get of files that cannot be read now."""
+    sinks, epoch = context.intake.sinks.values(), time.time() - clock()
+    for file in files:
+        segment, source = file.segment.id, file.segment.source
+        lacking = {
+            sink.name: Remainder(
+                file.size - sink.find_committed_checkpoint(segment).offset,
+                epoch + sink.behind_since.get(segment, file.since),
+            )
+            for sink in sinks
+            if sink.takes(source) and sink.find_committed_checkpoint(segment).offset < file.size
+        }
+        if lacking:
+            yield _Unread(file, Backlog(source, is_protected=False, remainders=lacking))
+
+
+def _find_backlogs(
+    context: WorkerContext, unread: Collection[int], clock: Callable[[], float]
+) -> Iterator[Backlog]:
+    """Find what the sinks have still to get of files that can be read.
+
+    Only segments that are behind are looked at.
+    """
     sinks, views = context.intake.sinks.values(), context.tailer.segments()
     epoch = time.time() - clock()  # `behind_since` is by the clock
-    for segment in {segment for sink in sinks for segment in sink.behind_since}:
+    behind = {segment for sink in sinks for segment in sink.behind_since}
+    for segment in behind.difference(unread):
         view = views.get(segment)
         if view is None or view.state not in READABLE_STATES:
             continue
@@ -405,6 +449,22 @@ def _describe_unreadable(places: Sequence[UnreadablePath]) -> Iterator[str]:
         yield (
             f"source {source}: the directory {printable(place.path)} cannot be listed "
             f"({place.problem}): let the daemon's user read it"
+        )
+
+
+def _describe_unread(unread: Sequence[_Unread], required: Sequence[str]) -> Iterator[str]:
+    """Say for each source what required sinks lack and nobody can read, with the first path."""
+    by_source: dict[str, list[tuple[UnreadFile, int]]] = {}
+    for each in unread:
+        if lacking := each.measure(required):
+            by_source.setdefault(each.file.segment.source, []).append((each.file, lacking))
+    for source, found in by_source.items():
+        first, _ = min(found, key=lambda each: each[0].segment.path)
+        size = sum(lacking for _, lacking in found)
+        files = "1 file" if len(found) == 1 else f"{len(found)} files, such as"
+        yield (
+            f"source {source}: {size} bytes of {files} {printable(first.segment.path)} cannot be "
+            f"read ({first.problem}): let the daemon's user read it, or its link in held/"
         )
 
 

@@ -27,6 +27,9 @@ MOST_LISTED = 20
 """How many undelivered ranges are logged one by one; the count is always logged."""
 
 
+_LET_READ = "let this user read the file, or what keeps it in held/"
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """What `--json` prints. `reason` is empty, or `left_behind` if undelivered data remains.
 
@@ -146,12 +149,14 @@ def _log_outcome(outcome: Outcome) -> None:
             bytes=torn.size - torn.offset,
         )
     for left in outcome.left[:MOST_LISTED]:
+        reason = {"problem": f"{left.problem}: {_LET_READ}"} if left.problem else {}
         log.error(
             "drain.left_behind",
             sink=left.sink,
             path=left.path,
             offset=left.offset,
             bytes=left.size - left.offset,
+            **reason,
         )
     if outcome.reason:
         size = sum(left.size - left.offset for left in outcome.left)
@@ -187,6 +192,13 @@ def _describe_end(outcome: Outcome) -> str:
         )
     if outcome.limits and not outcome.left:
         return "; ".join(f"source {each.source}: {each.reason}" for each in outcome.limits)
+    unread = [left for left in outcome.left if left.problem]
+    if unread:
+        size = sum(left.size - left.offset for left in unread)
+        return (
+            f"{outcome.end.sentence}: {size} bytes cannot be read, the first of {unread[0].path} "
+            f"({unread[0].problem}); {_LET_READ}"
+        )
     return outcome.end.sentence
 
 

@@ -107,6 +107,6 @@ def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Che
         if options.takes(waiting.segment.source):
             ends[waiting.segment.id] = tailer.find_end(waiting.segment.id)
     for unread in tailer.list_unread():
-        if options.takes(unread.source):
-            ends[unread.id] = tailer.find_end(unread.id)
+        if unread.is_new and options.takes(unread.segment.source):
+            ends[unread.segment.id] = tailer.find_end(unread.segment.id)
     return ends

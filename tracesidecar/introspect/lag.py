@@ -30,6 +30,7 @@ class Backlog:
     """A readable segment with whole lines that some sink has not fully received.
 
     `remainders` is by sink. `is_protected`: the bytes stay readable if the file is deleted now.
+    Those that cannot be read now are not protected.
     """
 
     source: str
@@ -41,8 +42,9 @@ class Backlog:
 class Lag:
     """How far one sink is behind.
 
-    `bytes` are on disk, and the sink does not have them. The unfinished last line of a file counts
-    only together with whole lines before it, or as long as the daemon has not read it.
+    `bytes` are on disk, and the sink does not have them, also if they cannot be read now. The
+    unfinished last line of a file counts only together with whole lines before it, or as long as
+    the daemon has not read it.
 
     Of a compressed archive the decompressed bytes count, as many as are known: the daemon knows how
     far it has decompressed the archive, the journal the last such length that was saved. So the two
@@ -61,8 +63,9 @@ class Lag:
 class LagReport:
     """The lag of each sink, and per source the bytes that a deletion of the files would lose.
 
-    At risk are the bytes of files that nothing protects, as far as a required sink has still to get
-    them; if no required sink takes the source, every sink that takes it counts.
+    At risk are the bytes of files that nothing protects, or that cannot be read now, whatever keeps
+    them, as far as a required sink has still to get them; if no required sink takes the source,
+    every sink that takes it counts.
     """
 
     sinks: Mapping[str, Lag]

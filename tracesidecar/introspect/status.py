@@ -40,6 +40,7 @@ from tracesidecar.tail import (
     find_rest,
     is_protected,
     link_folders,
+    measure_arrivals,
     measure_links,
     observe_protection,
     set_aside_folders,
@@ -358,20 +359,29 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
     return report
 
 
-def measure_content(segment: SegmentRecord) -> int:
-    """Return how long the segment's content is: of an archive, decompressed, as far as is known."""
-    return measure_segment(segment) if segment.compression == "none" else segment.length
+def measure_content(segment: SegmentRecord, link: str | None) -> int:
+    """Return how long the segment's content is: of an archive, decompressed, as far as is known.
+
+    `link` is the segment's hard link.
+    """
+    return measure_segment(segment, link) if segment.compression == "none" else segment.length
 
 
-def measure_segment(segment: SegmentRecord) -> int:
+def measure_segment(segment: SegmentRecord, link: str | None) -> int:
     """Return the segment's length on disk.
 
-    Of the file as it is now if it still has its name, else as the journal knows it.
+    Of the file as it is now, by its name or by its hard `link`; else as the journal knows it.
     """
-    status = _stat_file(segment)
-    if status is None or segment.compression != "none" or segment.state is not SegmentState.LIVE:
+    if segment.compression != "none":
         return segment.size
-    return status.st_size
+    status = None
+    if segment.state is SegmentState.LIVE or (
+        segment.state is SegmentState.NEW and segment.is_unread
+    ):
+        status = _stat_file(segment, segment.path)
+    if status is None and link is not None and segment.state in READABLE_STATES:
+        status = _stat_file(segment, link)
+    return max(segment.size, segment.length) if status is None else status.st_size
 
 
 class _Known(NamedTuple):
@@ -422,9 +432,10 @@ class _JournalFigures:
 
     def _find_backlog(self, known: _Known) -> Backlog | None:
         segment = known.segment
-        if segment.state not in READABLE_STATES and not segment.is_undecided:
+        is_awaited = segment.state is SegmentState.NEW and segment.is_unread
+        if segment.state not in READABLE_STATES and not segment.is_undecided and not is_awaited:
             return None
-        length = measure_content(segment)
+        length = measure_content(segment, self._links.get(segment.id))
         reached = {
             sink.name: known.reached.get(sink.name, 0)
             for sink in self._sinks
@@ -432,6 +443,8 @@ class _JournalFigures:
         }
         first = min(reached.values(), default=length)
         end = self._end_of_whole_lines(segment, first, length) if first < length else first
+        is_unread = segment.is_unread or end is None
+        end = length if end is None else end
         behind = {
             sink: Remainder(
                 length - offset,
@@ -445,7 +458,7 @@ class _JournalFigures:
         if not behind:
             return None
         protection = segment.find_current_protection(is_daemon_running=self._is_daemon_running)
-        return Backlog(segment.source, is_protected(protection), behind)
+        return Backlog(segment.source, is_protected(protection) and not is_unread, behind)
 
     def summarize(self) -> dict[str, SourceSummary]:
         """Return what each source has on disk, and how its files are protected."""
@@ -454,7 +467,7 @@ class _JournalFigures:
         for known in self._read():
             segment = known.segment
             files[segment.source] += segment.state is SegmentState.LIVE
-            sizes[segment.source] += measure_segment(segment)
+            sizes[segment.source] += measure_segment(segment, self._links.get(segment.id))
             counted = protections.setdefault(segment.source, Counter())
             if segment.state in READABLE_STATES and (kind := self._find_protection(known)):
                 counted[kind] += 1
@@ -466,7 +479,7 @@ class _JournalFigures:
     def measure_deleted(self) -> int:
         """Return the bytes of deleted files that are kept, also if nobody knows yet that one is."""
         deleted = {
-            segment.id: segment.size
+            segment.id: measure_segment(segment, self._links.get(segment.id))
             for segment, _ in self._read()
             if segment.state is SegmentState.DELETED
             and is_protected(
@@ -478,7 +491,7 @@ class _JournalFigures:
                 status = os.lstat(self._links[segment_id])
                 if status.st_nlink == 1:
                     deleted[segment_id] = status.st_size
-        return sum(deleted.values())
+        return sum(deleted.values()) + measure_arrivals(self._folders)
 
     def measure_set_aside(self) -> LinkedFiles:
         """Return the links that belong to no source."""
@@ -489,7 +502,7 @@ class _JournalFigures:
         offsets = (
             known.reached.get(sink.name, 0) for sink in deciding_sinks(self._sinks, segment.source)
         )
-        length = measure_content(segment)
+        length = measure_content(segment, self._links.get(segment.id))
         return observe_protection(
             segment.find_current_protection(is_daemon_running=self._is_daemon_running),
             can_link=segment.can_link,
@@ -503,13 +516,13 @@ class _JournalFigures:
         than the last modification of the file.
         """
         known = segment.size if segment.compression == "none" else segment.length
-        status = _stat_file(segment)
+        status = _stat_file(segment, segment.path)
         return segment.modified_ns / 1e9 if status is None or offset < known else status.st_mtime
 
-    def _end_of_whole_lines(self, segment: SegmentRecord, start: int, end: int) -> int:
+    def _end_of_whole_lines(self, segment: SegmentRecord, start: int, end: int) -> int | None:
         """Return where the last whole line or document in [start, end) ends; `start` if none does.
 
-        A file that cannot be read is taken to hold whole lines.
+        None if the file cannot be read: then it is taken to hold whole lines.
         """
         if segment.compression != "none":
             return end
@@ -530,7 +543,7 @@ class _JournalFigures:
                     )
             except OSError:
                 continue  # deleted, moved, or not for this user to read
-        return end
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -552,10 +565,10 @@ def _end_of_last_line(descriptor: int, start: int, end: int) -> int:
     return start
 
 
-def _stat_file(segment: SegmentRecord) -> os.stat_result | None:
-    """Return the status of the segment's file, None if its name is gone or another file's."""
+def _stat_file(segment: SegmentRecord, path: str) -> os.stat_result | None:
+    """Return the status of the segment's file, None if a path does not lead to it."""
     try:
-        status = os.stat(segment.path)
+        status = os.stat(path)
     except OSError:
         return None
     is_same = (status.st_dev, status.st_ino) == (segment.device, segment.inode)

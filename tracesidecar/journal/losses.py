@@ -86,7 +86,8 @@ class LossTable:
         """Drop the losses of segments that were found nowhere then, and have been found since."""
         with self._database.transaction() as db:
             db.executemany(
-                "DELETE FROM loss WHERE segment = ? AND reason IN ('deleted', 'gone', 'moved')",
+                "DELETE FROM loss WHERE segment = ? AND reason IN ('deleted', 'gone', 'moved', "
+                "'unreadable')",
                 [(segment,) for segment in segments],
             )
 

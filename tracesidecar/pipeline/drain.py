@@ -18,14 +18,17 @@ from tracesidecar.pipeline.sink_state import SinkPhase
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
 from tracesidecar.sanitize import printable
-from tracesidecar.tail import ReachedLimit
+from tracesidecar.tail import ReachedLimit, UnreadFile
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredRange:
-    """[offset, size) of a segment that a sink does not have, in bytes."""
+    """[offset, size) of a segment that a sink does not have, in bytes.
+
+    `problem` says why it cannot be read, empty if it can.
+    """
 
     sink: str
     source: str
@@ -33,6 +36,7 @@ class UndeliveredRange:
     segment: int
     offset: int
     size: int
+    problem: str = ""
 
 
 class DrainEnd(StrEnum):
@@ -310,6 +314,7 @@ def count_undelivered(
     left: list[UndeliveredRange] = []
     torn: list[UndeliveredRange] = []
     views = context.tailer.segments()
+    unread = {file.segment.id: file for file in context.tailer.list_unread()}
     for sink in context.intake.sinks.values():
         if not sink.options.required:
             continue
@@ -322,7 +327,10 @@ def count_undelivered(
                 and view.state not in ("lost", "spent")
             ):
                 path = printable(view.segment.path)
-                rest = UndeliveredRange(sink.name, view.segment.source, path, segment, offset, end)
+                problem = unread[segment].problem if segment in unread else ""
+                rest = UndeliveredRange(
+                    sink.name, view.segment.source, path, segment, offset, end, problem
+                )
                 is_torn = sink.name in drained and context.tailer.is_unfinished(
                     segment, offset, end
                 )
@@ -340,6 +348,13 @@ def count_undelivered(
             if sink.takes(waiting.segment.source)
         ]
         left += [
+            _not_read(sink.name, file, offset)
+            for file in unread.values()
+            if file.is_new
+            and sink.takes(file.segment.source)
+            and (offset := sink.find_committed_checkpoint(file.segment.id).offset) < file.size
+        ]
+        left += [
             _not_redriven(sink.name, entry.line)
             for entry in journal.quarantine.load_requested(sink.name)
         ]
@@ -355,6 +370,12 @@ def count_undelivered(
             if each.limit in ("files", "ratio")
         ),
     )
+
+
+def _not_read(sink: str, file: UnreadFile, offset: int) -> UndeliveredRange:
+    segment = file.segment
+    path = printable(segment.path)
+    return UndeliveredRange(sink, segment.source, path, segment.id, offset, file.size, file.problem)
 
 
 def _not_redriven(sink: str, line: QuarantinedLine) -> UndeliveredRange:

@@ -16,6 +16,7 @@ from tracesidecar.tail.discovery.rotated_names import rank_in_family
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
+from tracesidecar.tail.holding.arrivals import measure_arrivals
 from tracesidecar.tail.holding.hard_links import (
     find_links,
     link_folder,
@@ -46,6 +47,7 @@ from tracesidecar.tail.segments import (
     SkipReason,
     SourceSummary,
     UnreadablePath,
+    UnreadFile,
     is_protected,
     observe_protection,
 )
@@ -82,6 +84,7 @@ __all__ = [
     "SourceRoots",
     "SourceSummary",
     "Tree",
+    "UnreadFile",
     "UnreadablePath",
     "end_of_few_lines",
     "find_end_of_documents",
@@ -93,6 +96,7 @@ __all__ = [
     "is_protected",
     "link_folder",
     "link_folders",
+    "measure_arrivals",
     "measure_links",
     "observe_protection",
     "rank_in_family",

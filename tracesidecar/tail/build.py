@@ -233,7 +233,13 @@ def _build_tracking(
         at=at,
     )
     opener = CandidateOpener(
-        open_files, holding.arrivals, fingerprinter, tree=shared.tree, log=log, scan=shared.scan
+        open_files,
+        holding.arrivals,
+        holding.held_files,
+        fingerprinter,
+        tree=shared.tree,
+        log=log,
+        scan=shared.scan,
     )
     landmarks = LandmarkKeeper(open_files, fingerprinter, shared.store)
     new_files = NewFiles(

@@ -65,7 +65,8 @@ class File:
 
     `reach` is the furthest place that was read or committed, with the digest of the bytes before
     it. `length` is the decompressed length as far as it is known; of an archive it is the whole
-    length only when `is_whole`. `changed_ns` (ctime) is -1 when the content must be verified before
+    length only when `is_whole`. It is beyond `size` as long as what was appended cannot be read.
+    `changed_ns` (ctime) is -1 when the content must be verified before
     it is trusted again. `origin` is the path under which the file was first seen, empty as long as
     it has that path. `recorded_protection` is what the journal says of its protection; `can_link`
     is whether the last attempt to link it succeeded, None before the first. `damage` says why an
@@ -117,6 +118,11 @@ class File:
     def reach(self) -> Checkpoint:
         """Return the furthest place that was read or committed."""
         return Checkpoint(self.reach_offset, self.reach_digest)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Return how long the file is on disk, with what could not be read of it."""
+        return max(self.size, self.length) if self.compression == "none" else self.size
 
     @property
     def is_acknowledged(self) -> bool:
@@ -189,10 +195,15 @@ class File:
         if self.compression == "none":
             self.length = self.size
 
-    def note_unread(self, size: int) -> None:
-        """Note how long a file is that cannot be opened: if it is deleted, that is lost."""
-        if self.compression == "none":
-            self.length = max(self.length, size)
+    def note_unread(self, size: int) -> bool:
+        """Note how long a file is that cannot be opened; return whether it is longer than known.
+
+        If it is deleted and nothing has kept it, that much is lost.
+        """
+        if self.compression != "none" or size <= self.length:
+            return False
+        self.length = size
+        return True
 
     def note_compression(self, compression: Compression) -> None:
         """Note how the file is compressed. Its length is not known yet if it is an archive."""

@@ -44,7 +44,8 @@ class Findings:
 
     def hand_over(self) -> Scan:
         """Return what was found, once everything is saved."""
-        deleted_bytes = sum(file.size for file in self._continuations.deleted)
+        deleted_bytes = sum(file.disk_bytes for file in self._continuations.deleted)
+        deleted_bytes += self._held_files.measure_nameless()
         set_aside = self._held_files.set_aside
         self._warn_of_held(deleted_bytes + set_aside.bytes)
         remarks = self._take_remarks()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from tracesidecar.model import Segment
 from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import File, FileTable
@@ -23,6 +22,7 @@ from tracesidecar.tail.segments import (
     SourceSummary,
     UndecidedFile,
     UnreadablePath,
+    UnreadFile,
     observe_protection,
 )
 from tracesidecar.tail.tracking.continuation import Continuations
@@ -72,13 +72,23 @@ class Inventory:
             for file in waiting
         ]
 
-    def list_unread(self) -> list[Segment]:
-        """Return the files of which nothing is known, because they cannot be read now."""
-        found = (self._files.get(segment) for segment in self._scan.unreadable)
+    def list_unread(self) -> list[UnreadFile]:
+        """Return the files that cannot be read now; sinks may lack something of them.
+
+        What may be a copy in progress is among the undecided files instead.
+        """
         return [
-            self._files.segment(file)
-            for file in found
-            if file is not None and file.state is SegmentState.NEW and not file.is_undecided
+            UnreadFile(
+                self._files.segment(file),
+                file.length,
+                failure.since,
+                failure.problem,
+                is_new=file.state is SegmentState.NEW,
+            )
+            for segment, failure in self._scan.unreadable.items()
+            if (file := self._files.get(segment)) is not None
+            and (file.state in READABLE_STATES or file.state is SegmentState.NEW)
+            and not file.is_undecided
         ]
 
     def is_unreadable(self, segment: int) -> bool:
@@ -96,7 +106,7 @@ class Inventory:
         for file in self._files:
             source = self._files.options(file).name
             files[source] += file.state is SegmentState.LIVE
-            sizes[source] += file.size
+            sizes[source] += file.disk_bytes
             kind = observe_protection(
                 self._held_files.protection(file),
                 can_link=file.can_link,
@@ -159,8 +169,8 @@ class Inventory:
             for path, (source, problem) in self._discovery.unreadable.items()
         ]
         files = [
-            UnreadablePath(names[file.source], file.path, problem, is_directory=False)
-            for segment, problem in self._scan.unreadable.items()
+            UnreadablePath(names[file.source], file.path, failure.problem, is_directory=False)
+            for segment, failure in self._scan.unreadable.items()
             if (file := self._files.get(segment)) is not None
         ]
         return directories + files

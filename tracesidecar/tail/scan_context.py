@@ -8,13 +8,21 @@ from tracesidecar.progress import Progress
 from tracesidecar.tail.segments import Loss, LossReason, Remark, Rewrite, WarningKind
 
 
+@dataclass(frozen=True, slots=True)
+class ReadFailure:
+    """Why a file cannot be read now, and since when, by the clock of the scans."""
+
+    problem: str
+    since: float
+
+
 @dataclass(slots=True)
 class ScanContext:
     """What has been found since the last scan was handed over.
 
     Readers add to it between two polls: the segments whose files they found `broken` (the next poll
     verifies those), and what they could not read. `unreadable` has the segments whose files cannot
-    be read now, and why; `withheld` those that must not be, and why. `expanded` has the archives
+    be read now; `withheld` those that must not be, and why. `expanded` has the archives
     that wait because they expand too much, with how many times their size that is so far; 0 for
     those of which only a reader can say after a start. If saving fails
     at the end of a poll, its findings stay for the next one. Every piece of work is noted in
@@ -29,7 +37,7 @@ class ScanContext:
     recovered: list[int] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
     broken: dict[int, LossReason] = field(default_factory=dict)
-    unreadable: dict[int, str] = field(default_factory=dict)
+    unreadable: dict[int, ReadFailure] = field(default_factory=dict)
     withheld: dict[int, WarningKind] = field(default_factory=dict)
     expanded: dict[int, int] = field(default_factory=dict)
     remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)
@@ -38,6 +46,16 @@ class ScanContext:
     def warn(self, kind: WarningKind, path: str, sentence: str) -> None:
         """Note something that an operator should know, and reads once."""
         self.remarks[kind, path] = Remark(kind, path, sentence)
+
+    def note_unreadable(self, segment: int, problem: str) -> None:
+        """Note that a segment's file cannot be read now."""
+        former = self.unreadable.get(segment)
+        since = self.now if former is None else former.since
+        self.unreadable[segment] = ReadFailure(problem, since)
+
+    def note_readable(self, segment: int) -> None:
+        """Note that a segment's file was read, or has nothing to be read."""
+        self.unreadable.pop(segment, None)
 
     def announce(self, kind: WarningKind, path: str, sentence: str) -> None:
         """Note an event that an operator should know of, each time that it happens."""

@@ -114,7 +114,7 @@ class SegmentRecord:
     `prefix_digest` is keyed over the first `prefix_length` bytes, decompressed. `size`,
     `modified_ns` and `changed_ns` are those of the file on disk when it was last looked at.
     `length` is the decompressed length as far as it is known; of an archive it is the whole length
-    only when `is_whole`.
+    only when `is_whole`. It is beyond `size` if the file has grown and could not be read since.
 
     The bytes before `begin` were delivered as another segment.
 
@@ -151,6 +151,11 @@ class SegmentRecord:
     def is_undecided(self) -> bool:
         """Return whether the file has something, but may be a copy in progress."""
         return self.state is SegmentState.NEW and self.prefix_length > 0
+
+    @property
+    def is_unread(self) -> bool:
+        """Return whether the file had more, when it was last looked at, than could be read."""
+        return self.compression == "none" and self.length > self.size
 
     def find_current_protection(self, *, is_daemon_running: bool) -> Protection | None:
         """Return what keeps the file readable now, for a process that only reads the journal.
@@ -428,6 +433,22 @@ class UndecidedFile:
     segment: Segment
     size: int
     since: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file that could not be read when that was last tried; sinks may lack something of it.
+
+    `size` is its length in bytes as far as it is known. It has failed since `since`, by the clock
+    of the scans, because of `problem`. If it `is_new`, nothing of it was ever read, and there is no
+    view of it.
+    """
+
+    segment: Segment
+    size: int
+    since: float
+    problem: str
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)

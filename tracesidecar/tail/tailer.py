@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from tracesidecar.json_documents import Ending
-from tracesidecar.model import BEGINNING, Checkpoint, Chunk, Segment
+from tracesidecar.model import BEGINNING, Checkpoint, Chunk
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.holding.arrivals import Arrivals
@@ -24,6 +24,7 @@ from tracesidecar.tail.segments import (
     SourceSummary,
     UndecidedFile,
     UnreadablePath,
+    UnreadFile,
 )
 from tracesidecar.tail.tracking.acknowledgement import Acknowledgements
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
@@ -204,8 +205,8 @@ class Tailer:
         """
         return self._inventory.list_undecided()
 
-    def list_unread(self) -> list[Segment]:
-        """Return the files of which nothing is known, because they cannot be read now."""
+    def list_unread(self) -> list[UnreadFile]:
+        """Return the files that cannot be read now; sinks may lack something of them."""
         return self._inventory.list_unread()
 
     def is_unreadable(self, segment: int) -> bool:

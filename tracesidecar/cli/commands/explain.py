@@ -15,8 +15,16 @@ from tracesidecar.introspect.byte_ranges import ByteRange, cover_segment
 from tracesidecar.introspect.status import measure_content
 from tracesidecar.journal import Journal
 from tracesidecar.sanitize import printable
-from tracesidecar.tail import Exclusions, SegmentRecord, SegmentState
+from tracesidecar.tail import (
+    READABLE_STATES,
+    Exclusions,
+    SegmentRecord,
+    SegmentState,
+    find_links,
+    link_folders,
+)
 
+_NOT_READ = "it could not be read when that was last tried: it is delivered once it can be"
 _NO_RECORD = "the file is gone, and the journal does not say that this sink had any of it"
 
 
@@ -43,8 +51,9 @@ def execute(arguments: argparse.Namespace) -> int:
         names = {path, os.path.realpath(path)}
         segments = _find_segments(journal, path, names)
         segments += _find_forgotten(journal, names)
+        links = find_links(link_folders(configuration.state_directory, configuration.source))
         explanations = [
-            _explain(journal, segment, sink.name)
+            _explain(journal, segment, links.get(segment.id), sink.name)
             for segment in segments
             for sink in configuration.sink
             if sink.takes(segment.source)
@@ -109,7 +118,7 @@ def _find_forgotten(journal: Journal, names: Collection[str]) -> list[SegmentRec
     return list(found.values())
 
 
-def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation:
+def _explain(journal: Journal, segment: SegmentRecord, link: str | None, sink: str) -> Explanation:
     position = journal.sinks.load_positions(sink, [segment.id]).get(segment.id)
     delivered = position or 0
     planned = [
@@ -146,11 +155,16 @@ def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation
         first = min((loss.start for loss in losses), default=segment.size)
         if delivered < first:
             unknown = [ByteRange(delivered, first, "unknown", _NO_RECORD)]
+    size = measure_content(segment, link)
+    unread: list[ByteRange] = []
+    if segment.is_unread and segment.state in {*READABLE_STATES, SegmentState.NEW}:
+        first = max(segment.size, delivered)
+        unread = [ByteRange(first, size, "unread", _NOT_READ)] if first < size else []
     ranges = cover_segment(
-        size=measure_content(segment),
+        size=size,
         delivered=delivered,
         planned=planned,
-        exceptions=[*rejected, *lost, *unknown],
+        exceptions=[*rejected, *lost, *unknown, *unread],
     )
     return Explanation(segment, sink, ranges)
 

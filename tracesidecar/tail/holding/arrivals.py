@@ -14,7 +14,7 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -210,7 +210,6 @@ class Arrivals:
         self._moved: dict[str, _Look] = {}  # by where each is now
         self._leaving: tuple[int, str, int | None] = 0, "", None
         self._kept: dict[Inode, Arrival] = {}
-        self._unreadable: set[Inode] = set()
         self._is_closed = False
         self._full: frozenset[int] = frozenset()
         self._reserve: list[int] = []
@@ -548,18 +547,22 @@ class Arrivals:
             else:
                 self._kept[inode] = arrival
 
-    def keep(self, file: File) -> None:
-        """Keep a new file that cannot be opened now, because no descriptor is left."""
-        if self.find(file) is not None or self._sources[file.source].protect == "never":
-            return
+    def keep(self, file: File) -> bool:
+        """Link a new file that cannot be opened now; return whether that was possible."""
         with self._lock, suppress(OSError):
+            try:
+                return self._link_unopened(file)
+            except OSError as error:
+                if error.errno not in SHORTAGES:
+                    raise
             _close_all(self._reserve)
             try:
-                self._link_unopened(file)
+                return self._link_unopened(file)
             finally:
                 self._take_reserve()
+        return False
 
-    def _link_unopened(self, file: File) -> None:
+    def _link_unopened(self, file: File) -> bool:
         """Link a file by its name; what has been linked is looked at afterwards."""
         inode, source = (file.device, file.inode), file.source
         folder, name = self._folders[source], self._new_name(file.path, source)
@@ -571,13 +574,14 @@ class Arrivals:
                 or not handle.is_regular
                 or self._owners.withholds(source, handle, own_links=self._count_links(inode))
             ):
-                return
+                return False
             folder.link_unopened(directory, file.name, name)
         arrival = Arrival(file.path, source, folder, name)
-        if arrival.identify() == inode:
-            self._kept[inode] = arrival
-        else:
+        if arrival.identify() != inode:
             arrival.release()
+            return False
+        self._kept[inode] = arrival
+        return True
 
     def _take_reserve(self) -> None:
         """Keep some descriptors for the time when there are no others."""
@@ -603,16 +607,6 @@ class Arrivals:
         with self._lock:
             return self._kept.get(inode) or self._fresh.get(inode)
 
-    def note_unreadable(self, file: File) -> None:
-        """Note that a file cannot be opened, and that no shortage is the reason."""
-        inode = file.device, file.inode
-        if inode in self._kept:
-            self._unreadable.add(inode)
-
-    def is_unreadable(self, file: File) -> bool:
-        """Return whether an arrival could not be opened when that was tried last."""
-        return (file.device, file.inode) in self._unreadable
-
     def count_links(self, file: File) -> int:
         """Return how many links of ours a file has as an arrival."""
         with self._lock:
@@ -625,7 +619,6 @@ class Arrivals:
     def release(self, file: File) -> None:
         """Release a file that needs no arrival any more."""
         inode = file.device, file.inode
-        self._unreadable.discard(inode)
         with self._lock:
             found = self._fresh.pop(inode, None), self._kept.pop(inode, None)
         for arrival in found:
@@ -714,6 +707,22 @@ class Arrivals:
                 arrival.release()
             else:
                 self._kept[inode] = arrival
+
+
+def measure_arrivals(folders: Iterable[str]) -> int:
+    """Return the bytes of the new files in these folders that have no name but our link."""
+    size_bytes = 0
+    for folder in folders:
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            if name.startswith(_PREFIX):
+                with suppress(OSError):  # removed in this moment, or not for this user to see
+                    status = os.lstat(os.path.join(folder, name))
+                    size_bytes += status.st_size if status.st_nlink == 1 else 0
+    return size_bytes
 
 
 def _close_all(descriptors: list[int]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 
 from tracesidecar.tail.discovery.tree import Tree
@@ -93,6 +92,18 @@ class HeldFiles:
             self._arrivals.release(file)
         self._changed.add(file.id)
 
+    def keep_unread(self, file: File) -> None:
+        """Link a new file that cannot be opened now, if its source has room for it.
+
+        It may be deleted, or leave the folders that are followed, before it can be.
+        """
+        is_kept = self.has_link(file) or self._arrivals.find(file) is not None
+        if is_kept or self._files.options(file).protect == "never":
+            return
+        if self._has_room(file) and self._arrivals.keep(file):
+            inode = file.device, file.inode
+            self._budget.count_arrival(file.source, inode, file.disk_bytes)
+
     def settle(self, file: File) -> None:
         """Remove the link of a file that every sink has so far, unless something else needs it."""
         if not self.is_retained(file) and not self._is_precaution(file):
@@ -105,8 +116,6 @@ class HeldFiles:
         `is_copied`: another file has been proven to hold what this one had when last looked at.
         """
         self._open_files.close_file(file)
-        if self._arrivals.is_unreadable(file):
-            self._link(file)  # to set it aside
         self._arrivals.release(file)
         self._failed.pop(file.id, None)
         self._budget.settle(file)
@@ -187,6 +196,12 @@ class HeldFiles:
     def has_link(self, file: File) -> bool:
         """Return whether a file has a hard link, which may be unreadable for now."""
         return self._hard_links.path(file.id) is not None
+
+    def measure_nameless(self) -> int:
+        """Return the bytes of the new files that cannot be read, and have no name but our link."""
+        found = map(self._files.get, self._scan.unreadable)
+        new = [file for file in found if file is not None and file.state is SegmentState.NEW]
+        return sum(self._open_files.measure_nameless(file) for file in new)
 
     def may_forget(self, segment: int) -> bool:
         """Return whether no link is left that the next start would take for an unknown one."""
@@ -356,9 +371,13 @@ class HeldFiles:
         self._made_room.clear()
         for source in self._budget.full:
             for file in self._budget.list_waiting(source):
-                is_over = file.id not in self._files or file.state is not SegmentState.LIVE
-                if is_over or _is_finished(file):
+                is_new, is_live = file.state is SegmentState.NEW, file.state is SegmentState.LIVE
+                if file.id not in self._files or not (is_new or is_live) or _is_finished(file):
                     self._budget.settle(file)
+                    continue
+                if is_new and self._has_room(file):
+                    self._budget.settle(file)
+                    self.keep_unread(file)
                     continue
                 self.pin(file)
                 if not self.has_link(file):
@@ -370,10 +389,10 @@ class HeldFiles:
         began = time.monotonic()
         if began < self._measures_at:
             return
-        sizes = Counter[int]()
+        self._budget.begin_measuring()
         for arrival, status in self._arrivals:
-            sizes[arrival.source] += status.st_size
-        self._budget.note_arriving(sizes)
+            inode = status.st_dev, status.st_ino
+            self._budget.count_arrival(arrival.source, inode, status.st_size)
         ended = time.monotonic()
         self._measures_at = ended + _RESTS * (ended - began)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.limits import ReachedLimit
@@ -21,28 +21,37 @@ class LinkBudget:
         self._sources = sources
         self._sizes: dict[int, tuple[int, int]] = {}
         self._bytes: Counter[int] = Counter()
-        self._arriving: Mapping[int, int] = {}
+        self._arriving = Counter[int]()
+        self._arrived: dict[tuple[int, int], int] = {}
         self._unlinked: dict[int, dict[int, File]] = {}
 
     def count(self, file: File) -> None:
         """Note that a file has a link, and how long the file is now."""
         self.forget(file.id)
-        self._sizes[file.id] = file.source, file.size
-        self._bytes[file.source] += file.size
+        self._arriving[file.source] -= self._arrived.pop((file.device, file.inode), 0)
+        self._sizes[file.id] = file.source, file.disk_bytes
+        self._bytes[file.source] += file.disk_bytes
 
     def forget(self, segment: int) -> None:
         """Note that a segment has no link."""
         source, size = self._sizes.pop(segment, (0, 0))
         self._bytes[source] -= size
 
-    def note_arriving(self, sizes: Mapping[int, int]) -> None:
-        """Note the bytes of files of each source that are linked and not known yet."""
-        self._arriving = sizes
+    def begin_measuring(self) -> None:
+        """Forget the files that are linked and are no segments yet: they are counted again."""
+        self._arriving.clear()
+        self._arrived.clear()
+
+    def count_arrival(self, source: int, inode: tuple[int, int], size: int) -> None:
+        """Note that a file is linked that is no segment yet; `inode` has its device number, too."""
+        self._arriving[source] += size
+        self._arrived[inode] = size
 
     def has_room(self, file: File) -> bool:
         """Return whether a file may have a link; if not, it is among those that wait for one."""
         limit = self._sources[file.source].limits.held
-        if self._measure_used(file.source) + file.size <= limit:
+        counted = self._arrived.get((file.device, file.inode), 0)
+        if self._measure_used(file.source) + max(0, file.disk_bytes - counted) <= limit:
             return True
         self._unlinked.setdefault(file.source, {})[file.id] = file
         return False
@@ -85,4 +94,4 @@ class LinkBudget:
             )
 
     def _measure_used(self, source: int) -> int:
-        return self._bytes[source] + self._arriving.get(source, 0)
+        return self._bytes[source] + self._arriving[source]

@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from tracesidecar.directories import Handle
@@ -126,7 +126,11 @@ class OpenFiles:
         except FileNotFoundError:
             return None
         status = os.fstat(descriptor)
-        compression = compression_of(file.name, os.pread(descriptor, TAIL_BYTES, 0))
+        try:
+            compression = compression_of(file.name, os.pread(descriptor, TAIL_BYTES, 0))
+        except OSError:
+            os.close(descriptor)
+            raise
         if compression is None or (status.st_dev, status.st_ino) != (file.device, file.inode):
             os.close(descriptor)
             return None
@@ -250,21 +254,39 @@ class OpenFiles:
         return file.id in self._descriptors or self._hard_links.path(file.id) is not None
 
     def is_awaited(self, file: File) -> bool:
-        """Return whether a file that was kept when it arrived has content, or may still get some.
+        """Return whether a new file that we keep has content, or may still get some.
 
-        Its writer may have moved it while it was empty, or deleted it and still have it open.
+        Its writer may have moved it while it was empty, or deleted it and still have it open. One
+        that cannot be read waits until it can.
         """
-        arrival = self._arrivals.find(file)
-        if arrival is None or self._arrivals.is_unreadable(file):
-            return False
         try:
-            status = arrival.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False  # somebody has removed the link
+            status = self._find_kept_status(file)
         except OSError:
             return True  # it cannot be seen now
+        if status is None:
+            return False
         patience = _MOVED_SECONDS if status.st_nlink > 1 else _DELETED_SECONDS
         return status.st_size > 0 or time.time() - status.st_ctime < patience
+
+    def measure_nameless(self, file: File) -> int:
+        """Return the size of a new file that has no name but our link; 0 if nobody can see that."""
+        with suppress(OSError):
+            status = self._find_kept_status(file)
+            return 0 if status is None or status.st_nlink > 1 else status.st_size
+        return 0
+
+    def _find_kept_status(self, file: File) -> os.stat_result | None:
+        """Return the stat of the link that keeps a new file, None if nothing does any more.
+
+        Raise OSError if the link cannot be seen now.
+        """
+        if (linked := self._hard_links.look_up(file.id)) is not None:
+            return linked
+        try:
+            arrival = self._arrivals.find(file)
+            return None if arrival is None else arrival.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # somebody has removed the link
 
     def take_changed(self) -> set[int]:
         """Return the segments that were opened or closed since the last call."""

@@ -60,10 +60,10 @@ class SegmentReader:
                 "unreadable", file.path, f"reading failed ({error.strerror}): it is tried again"
             )
             self._scan.changed[file.id] = None
-            self._scan.unreadable[file.id] = error.strerror or "reading failed"
+            self._scan.note_unreadable(file.id, error.strerror or "reading failed")
         else:
             if chunk is not None:
-                self._scan.unreadable.pop(file.id, None)
+                self._scan.note_readable(file.id)
             return chunk
         return None
 
@@ -110,6 +110,12 @@ class SegmentReader:
 
     def is_unfinished(self, file: File, start: int, end: int) -> bool:
         """Return whether [start, end) is the beginning of one line or document, and can be read."""
+        try:
+            return self._is_unfinished(file, start, end)
+        except (ArchiveError, OSError):
+            return False
+
+    def _is_unfinished(self, file: File, start: int, end: int) -> bool:
         if not self._files.options(file).documents:
             pieces = self.read_range(file, start, end)
             first = next(pieces, None) if pieces is not None else None

@@ -151,8 +151,8 @@ class Adoption:
     def _take_up(self, link: LinkName, source: int, status: os.stat_result) -> bool:
         """Begin to read a linked file as a segment of which nothing else is known.
 
-        Return False if there is nothing in it, or if it cannot be opened: then it stays for the
-        next start.
+        Return False if there is nothing in it, or if it cannot be opened: then it is new until it
+        can, as a file that has its name.
         """
         if not status.st_size:
             self._hard_links.remove(link.segment)
@@ -166,11 +166,17 @@ class Adoption:
         file = File(link.segment, source, directory, name, status.st_dev, status.st_ino, 0)
         with suppress(ArchiveError):  # reading it will report what is wrong
             if self._opener.open(file) is None:
+                self._wait_for_content(file)
                 return False
         self._files.add(file)
         self._lifecycle.take(file)
         self._scan.recovered.append(file.id)  # it may have been lost while its link was not visible
         return True
+
+    def _wait_for_content(self, file: File) -> None:
+        self._files.add(file)
+        self._lifecycle.stay_nameless(file)
+        self._scan.recovered.append(file.id)  # it is not lost while its link is there
 
     def _continue(
         self,

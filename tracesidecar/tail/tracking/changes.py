@@ -61,7 +61,7 @@ class Changes:
             self._lose_name(file)
             return None
         except OSError:
-            self._warn_unreadable(file, "reached")
+            self._look_past_name(file)
             return None
         if status.st_ino != file.inode or self._is_other(file, status):
             self._lose_name(file)
@@ -116,7 +116,7 @@ class Changes:
             self._warn_unreadable(file, "reached")
         else:
             if (status.st_dev, status.st_ino) == (file.device, file.inode):
-                file.note_unread(status.st_size)
+                self._lifecycle.note_unread(file, status.st_size)
                 self._warn_unreadable(file, "opened")
             else:
                 self._lose_name(file)
@@ -131,7 +131,7 @@ class Changes:
         if verdict is None:
             return False
         self._scan.broken.pop(file.id, None)
-        self._scan.unreadable.pop(file.id, None)
+        self._scan.note_readable(file.id)
         if verdict.reason is None:
             self._lifecycle.accept(file, verdict.status)
             prefix = self._verification.longer_prefix(file, verdict.opened)
@@ -327,14 +327,24 @@ class Changes:
         self._lifecycle.stay_nameless(file)
         size = self._open_files.find_linked_size(file)
         if size == file.size and file.is_acknowledged:
-            self._scan.unreadable.pop(file.id, None)  # there is nothing to read
+            self._scan.note_readable(file.id)  # there is nothing to read
             return
-        if size is not None:
-            file.note_unread(size)
         self._warn_unreadable(file, "opened")
 
+    def _look_past_name(self, file: File) -> None:
+        """Look at a file whose name cannot be looked up now: our link may still lead to it."""
+        if file.state is SegmentState.NEW and self._open_files.is_awaited(file):
+            self._new_files.reconsider(file)
+            return
+        size = self._open_files.find_linked_size(file)
+        if file.state is SegmentState.LIVE and size not in (None, file.size):
+            self._follow_up(file)
+        self._warn_unreadable(file, "reached")
+
     def _warn_unreadable(self, file: File, verb: str) -> None:
-        self._scan.unreadable[file.id] = f"it cannot be {verb}"
+        if (size := self._open_files.find_linked_size(file)) is not None:
+            self._lifecycle.note_unread(file, size)
+        self._scan.note_unreadable(file.id, f"it cannot be {verb}")
         self._scan.warn(
             "unreadable", file.path, f"the file cannot be {verb}: it is read once it can be"
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
+from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES, Checkpoint
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
@@ -218,7 +218,16 @@ class Continuations:
         return copy is None or copy.at_start
 
     def is_contained(self, file: File, original: File) -> bool:
-        """Return whether the original begins with all bytes of a file; reads both."""
+        """Return whether the original begins with all bytes of a file; reads both.
+
+        It does not if one of them cannot be read.
+        """
+        try:
+            return self._is_readable_beginning(file, original)
+        except OSError:
+            return False
+
+    def _is_readable_beginning(self, file: File, original: File) -> bool:
         copy, source = self._open_files.reopen(file), self._open_files.reopen(original)
         if copy is None or source is None or not _begin_alike(copy, source):
             return False
@@ -232,14 +241,20 @@ class Continuations:
             offset += len(part)
 
     def is_beginning(self, candidate: OpenedFile, other: OpenedFile) -> bool:
-        """Return whether a file is shorter than another one, which begins like it."""
+        """Return whether a file is shorter than another one, which begins like it.
+
+        It is not if one of them cannot be read.
+        """
         size = candidate.size()
         start = max(0, size - TAIL_BYTES)
-        return (
-            size < other.size()
-            and _begin_alike(candidate, other)
-            and candidate.pread(size - start, start) == other.pread(size - start, start)
-        )
+        try:
+            return (
+                size < other.size()
+                and _begin_alike(candidate, other)
+                and candidate.pread(size - start, start) == other.pread(size - start, start)
+            )
+        except OSError:
+            return False
 
     def is_spent(self, file: File, size: int) -> bool:
         """Return whether a file holds nothing new.
@@ -260,11 +275,27 @@ class Continuations:
         place = file.reach
         if file.state is SegmentState.DELETED:
             # The file can still be read, so its continuation must have all of it.
-            rest = self._open_files.open(file)
-            place = place if rest is None else self._fingerprinter.checkpoint(rest, file.length)
+            end = self._find_end(file)
+            if end is None and place.offset < file.length:
+                return False  # nothing shows that its rest, which cannot be read now, is there
+            place = end or place
         return self._fingerprinter.matches(candidate, place)
 
+    def _find_end(self, file: File) -> Checkpoint | None:
+        """Return the checkpoint at the end of a file, None if it cannot be read."""
+        try:
+            opened = self._open_files.open(file)
+            return None if opened is None else self._fingerprinter.checkpoint(opened, file.length)
+        except OSError:
+            return None
+
     def _is_copy(self, file: File, candidate: OpenedFile, original: File) -> bool:
+        try:
+            return self._is_readable_copy(file, candidate, original)
+        except OSError:
+            return False  # a broken disk, say: nothing shows that one is made of the other
+
+    def _is_readable_copy(self, file: File, candidate: OpenedFile, original: File) -> bool:
         source = self._open_files.open(original) if original.state is SegmentState.LIVE else None
         if source is None or not _begin_alike(source, candidate):
             return False

@@ -23,7 +23,7 @@ def revive_file(
         record.generation,
         size=record.size,
         length=(
-            record.size
+            max(record.size, record.length)
             if record.compression == "none" and record.state is not SegmentState.NEW
             else record.length
         ),

@@ -77,9 +77,12 @@ class LandmarkKeeper:
         if time.time_ns() - file.modified_ns > _RECENT_NS:
             return
         opened = self._open_files.open(file)
-        if opened is None or not self._fingerprinter.matches(opened, file.reach):
-            return
-        made = self._make(opened, file.reach, self._load(file.id))
+        try:
+            if opened is None or not self._fingerprinter.matches(opened, file.reach):
+                return
+            made = self._make(opened, file.reach, self._load(file.id))
+        except OSError:
+            return  # a broken disk, say: the former ones are still true
         self._unsaved[file.id] = msgspec.msgpack.encode(made)
 
     def flush(self) -> None:

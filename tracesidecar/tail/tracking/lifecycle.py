@@ -176,6 +176,11 @@ class Lifecycle:
         if not file.is_acknowledged or self._held_files.is_retained(file):
             self._held_files.pin(file)
 
+    def note_unread(self, file: File, size: int) -> None:
+        """Record how long a file is that cannot be read now."""
+        if file.note_unread(size):
+            self._log.save(file)
+
     def extend_prefix(self, file: File, prefix: Prefix) -> None:
         """Record a longer prefix of a file that has grown."""
         if prefix.length == TAIL_BYTES or prefix.length >= 2 * file.prefix_length:
@@ -386,7 +391,7 @@ class Lifecycle:
         self._note_replaced(file)
         self._held_files.release(file)
         self._files.remove(file)
-        self._scan.unreadable.pop(file.id, None)
+        self._scan.note_readable(file.id)
         self._scan.withheld.pop(file.id, None)
         self._unseen_ends.discard(file.id)
         self._recalled.discard(file.id)

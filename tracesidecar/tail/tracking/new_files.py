@@ -23,7 +23,8 @@ from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
-from tracesidecar.tail.holding.arrivals import SHORTAGES, Arrivals
+from tracesidecar.tail.holding.arrivals import Arrivals
+from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles, WithheldFile
 from tracesidecar.tail.scan_context import ScanContext
@@ -70,6 +71,7 @@ class CandidateOpener:
         self,
         open_files: OpenFiles,
         arrivals: Arrivals,
+        held_files: HeldFiles,
         fingerprinter: Fingerprinter,
         *,
         tree: Tree,
@@ -79,6 +81,7 @@ class CandidateOpener:
         self._tree = tree
         self._open_files = open_files
         self._arrivals = arrivals
+        self._held_files = held_files
         self._fingerprinter = fingerprinter
         self._log = log
         self._scan = scan
@@ -90,6 +93,7 @@ class CandidateOpener:
         """
         try:
             found = self._open_files.open_new(file)
+            head = b"" if found is None else found[0].pread(TAIL_BYTES, 0)
         except WithheldFile as error:
             self._scan.withheld[file.id] = error.kind
             self._scan.warn(error.kind, file.path, f"the file is not read: {error.problem}")
@@ -97,23 +101,13 @@ class CandidateOpener:
             file.accept_change(error.changed_ns)
             return None
         except OSError as error:
-            self._scan.unreadable[file.id] = error.strerror or "it cannot be opened"
-            self._scan.warn(
-                "unreadable", file.path, "the file cannot be opened: it is read once it can be"
-            )
-            self._note_unread(file)
-            if error.errno in SHORTAGES:
-                self._arrivals.keep(file)  # a link needs no descriptor
-            else:
-                self._arrivals.note_unreadable(file)
-            self._log.save_lazily(file)
+            self.wait_for_content(file, error)
             return None
-        self._scan.unreadable.pop(file.id, None)
+        self._scan.note_readable(file.id)
         self._scan.withheld.pop(file.id, None)
         if found is None:
             return None
         opened, status = found
-        head = opened.pread(TAIL_BYTES, 0)
         if not head and isinstance(opened, ArchiveFile) and opened.damage is not None:
             raise ArchiveError(opened.damage.reason)
         if not head:
@@ -122,6 +116,15 @@ class CandidateOpener:
             return None
         file.note_prefix(Prefix(len(head), self._fingerprinter.digest(head)))
         return Candidate(file, opened, head, status)
+
+    def wait_for_content(self, file: File, error: OSError) -> None:
+        """Leave a new file that cannot be read now to the scans that follow."""
+        self._scan.note_unreadable(file.id, error.strerror or "it cannot be opened")
+        self._scan.warn(
+            "unreadable", file.path, "the file cannot be opened: it is read once it can be"
+        )
+        self._note_unread(file)
+        self._held_files.keep_unread(file)
 
     def has_lost_its_name(self, file: File) -> bool:
         """Return whether a file that is kept is no longer under its name."""
@@ -143,14 +146,20 @@ class CandidateOpener:
         return self._open_files.is_open(file) or self._arrivals.find(file) is not None
 
     def _note_unread(self, file: File) -> None:
+        """Record how long a new file is: if it is deleted, the journal has to know that it was."""
         arrival = self._arrivals.find(file)
         try:
             status = arrival.stat() if arrival is not None else self._tree.stat(file.path)
         except OSError:
             file.accept_change(-1)
+            size = self._open_files.find_linked_size(file) or 0
         else:
             file.accept_change(status.st_ctime_ns)
-            file.note_unread(status.st_size)
+            size = status.st_size
+        if file.note_unread(size):
+            self._log.save_new(file)
+        else:
+            self._log.save_lazily(file)
 
 
 class NewFiles:
@@ -319,9 +328,9 @@ class NewFiles:
                 ):
                     copies.append(file)
                 else:
-                    self._decide(file)
+                    self._try_to_decide(file)
         for file in copies:
-            self._decide(file)
+            self._try_to_decide(file)
         self._candidates, self._generations, self._has_grown = {}, {}, {}
         self._is_first = False
 
@@ -361,6 +370,13 @@ class NewFiles:
                 return True
         self._lifecycle.report_rewrite(former, generation.reason)
         return False
+
+    def _try_to_decide(self, file: File) -> None:
+        """Decide about a file; if it is on a broken disk, it waits, and no other file does."""
+        try:
+            self._decide(file)
+        except OSError as error:
+            self._opener.wait_for_content(file, error)
 
     def _decide(self, file: File) -> None:
         try:
@@ -529,7 +545,7 @@ class NewFiles:
                 if candidate is None
                 else self._continuations.find_predecessor(candidate.opened, candidate.head)
             )
-        except ArchiveError:
+        except (ArchiveError, OSError):
             candidate = orphan = None
         if candidate is not None and orphan is not None:
             self._lifecycle.continue_in(orphan, file, candidate.status)

@@ -33,10 +33,16 @@ class Verification:
         self._landmarks = landmarks
 
     def verify(self, file: File, broken: LossReason | None = None) -> Verdict | None:
-        """Reopen a file and compare it; None if it cannot be opened.
+        """Reopen a file and compare it; None if it cannot be opened or read.
 
         `broken` is the reason that a reader has found already.
         """
+        try:
+            return self._verify(file, broken)
+        except OSError:
+            return None
+
+    def _verify(self, file: File, broken: LossReason | None) -> Verdict | None:
         opened = self._open_files.reopen(file)
         status = self._open_files.status(file)
         if opened is None or status is None:
@@ -55,7 +61,10 @@ class Verification:
         """Return up to where a file that has changed is as it was read."""
         if file.compression != "none":
             return BEGINNING
-        return self._landmarks.find_unchanged(file, verdict.opened, verdict.status.st_size)
+        try:
+            return self._landmarks.find_unchanged(file, verdict.opened, verdict.status.st_size)
+        except OSError:
+            return BEGINNING
 
     def _is_written_in_place(self, file: File, opened: OpenedFile, status: os.stat_result) -> bool:
         """Return whether a file that was written to, and did not grow, holds something else."""
@@ -97,7 +106,10 @@ class Verification:
             file.length <= file.prefix_length and file.compression == "none"
         ):
             return None
-        return self._fingerprinter.prefix(opened)
+        try:
+            return self._fingerprinter.prefix(opened)
+        except OSError:
+            return None
 
     def _compare(self, file: File, opened: OpenedFile, status: os.stat_result) -> LossReason | None:
         is_plain = file.compression == "none"
