@@ -252,7 +252,7 @@ def test_on_a_full_disk_the_daemon_goes_on_and_protects_again_when_there_is_room
         waiting.flush()
         sidecar.arrives(11)
         fill(small / "filler")
-        fillers = []
+        fillers: list[Path] = []
         with suppress(OSError):
             while True:
                 fillers.append(small / f"filler{len(fillers)}")
