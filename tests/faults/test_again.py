@@ -5,6 +5,7 @@ Whatever identifies offsets may be renamed, removed or copied: then a run goes o
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -653,6 +654,25 @@ def test_a_version_of_a_file_that_was_deleted_and_forgotten_is_announced(sidecar
     assert sidecar.stop() == 0
     [row] = json.loads(sidecar.call("status", "--json").stdout)["sources"]
     assert row["rewritten"] == 5
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("is_forgotten", [True, False])
+def test_a_version_of_an_archive_is_announced(sidecar: Sidecar, *, is_forgotten: bool) -> None:
+    change(sidecar, "/**/*.jsonl", "/**/*.jsonl*")
+    path, aside = sidecar.traces / "a.jsonl.gz", sidecar.folder / "aside"
+    append(sidecar.traces / "kept.jsonl", number_lines(900, 1))
+    path.write_bytes(gzip.compress(body(number_lines(0, 300))))
+    sidecar.start()
+    sidecar.arrives(301)
+    if is_forgotten:
+        path.unlink()
+        wait_until(lambda: sum(states(sidecar).values()) == 1, 60)
+    aside.write_bytes(gzip.compress(body(number_lines(0, 290))))
+    aside.replace(path)
+    sidecar.wait_for_event("collect.rewritten")
+    sidecar.arrives(591)
+    assert sidecar.stop() == 0
 
 
 def test_a_file_that_is_rewritten_while_we_run_is_counted_and_sent_from_its_first_change(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 import sys
 import threading
 import time
@@ -254,6 +255,8 @@ class Watcher(FileSystemEventHandler):
     def _watch(self, observer: BaseObserver, path: str, found: _Identity) -> None:
         try:
             watch = observer.schedule(self, path, recursive=True, event_filter=_EVENTS)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # it is gone again
         except (OSError, RuntimeError) as error:
             self._fail(error)
             return
@@ -300,5 +303,7 @@ def _identify(path: str) -> _Identity | None:
     try:
         status, file_system = os.stat(path), os.statvfs(path)
     except OSError:
+        return None
+    if not stat.S_ISDIR(status.st_mode):
         return None
     return status.st_dev, status.st_ino, file_system.f_fsid

@@ -145,6 +145,7 @@ class _Unkept:
     seen: Collection[Inode] = frozenset()
     is_version: bool = False
     noticed: float | None = None
+    lost_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -273,6 +274,10 @@ class Arrivals:
             unkept = self._unkept.pop(former, None) if left == cookie else None
         if unkept is not None and source is None:
             self._keep(path, unkept.followed, unkept.source, is_written=unkept.is_written)
+            with self._lock:
+                still = self._unkept.get(path)
+                if still is not None:
+                    still.seen = unkept.seen  # also what comes to its first name from now on
         elif unkept is not None and source is not None:
             self._keep(path, path, source, is_written=unkept.is_written)
         elif left == cookie and (former_source is not None or former in self._moved):
@@ -312,12 +317,12 @@ class Arrivals:
         """Note that a file was kept after all that was never seen under its first name.
 
         Another had that name already: two files were exchanged (RENAME_EXCHANGE), or one was moved
-        to the name of one that moved on.
+        to the name of one that moved on. `look` is of the notice by which it counted as lost.
         """
         with self._lock:
             if inode in look.seen or inode not in self._fresh:
                 return
-            missed = (x for x in self._lost if x.followed == look.path and x.inode == _NO_FILE)
+            missed = (x for x in self._lost if x.followed == look.path and x.lost_at == look.since)
             found = next(missed, None)
             if found is not None:
                 self._lost.remove(found)
@@ -471,11 +476,11 @@ class Arrivals:
             former = None
         unkept = self._unkept.pop(path, None)
         if unkept is not None and unkept.is_written:
-            unkept.is_version = not unkept.is_made_here
+            unkept.is_version, unkept.lost_at = not unkept.is_made_here, now
             self._lost.append(unkept)
         elif former is not None and former.inode == inode != _NO_FILE and former.is_written:
             missed = _Unkept(former.source, path, True, former.end == "moved", now)
-            missed.seen, missed.noticed = former.seen, former.since
+            missed.seen, missed.noticed, missed.lost_at = former.seen, former.since, now
             missed.is_version = not former.is_made_here and former.end != "gone"
             if former.now_at:
                 self._moved.pop(former.now_at, None)

@@ -33,6 +33,7 @@ class Orphan:
 
     file: File
     since: float
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Continuations:
         self._indexed_at = 0.0
         self._now = 0.0
         self._orphans: dict[int, Orphan] = {}
+        self._orphans_at: dict[str, dict[int, File]] = {}
         self._copies: dict[int, CopyInProgress] = {}
         self._recall: Callable[[bytes], object] | None = None
 
@@ -110,12 +112,19 @@ class Continuations:
 
     def forget(self, file: File) -> None:
         """Forget a file."""
-        self._orphans.pop(file.id, None)
+        orphan = self._orphans.pop(file.id, None)
+        if orphan is not None:
+            others = self._orphans_at[orphan.path]
+            del others[file.id]
+            if not others:
+                del self._orphans_at[orphan.path]
         self._copies.pop(file.id, None)
 
     def orphan(self, file: File) -> None:
         """Look for a continuation of this file from now on."""
-        self._orphans.setdefault(file.id, Orphan(file, self._now))
+        if file.id not in self._orphans:
+            self._orphans[file.id] = Orphan(file, self._now, file.path)
+            self._orphans_at.setdefault(file.path, {})[file.id] = file
 
     def find_expired(self) -> list[File]:
         """Return the orphans whose continuation was not found in time."""
@@ -144,7 +153,7 @@ class Continuations:
 
     def find_orphans_at(self, path: str) -> list[File]:
         """Return the orphans that had this path, in the order in which they lost it."""
-        return [file for file in self.orphans if file.path == path]
+        return list(self._orphans_at.get(path, {}).values())
 
     def find_suspended(self, file: File, candidate: OpenedFile) -> File | None:
         """Return the segment that is away, had this file's path, and goes on in it."""

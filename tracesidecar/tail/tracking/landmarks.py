@@ -123,13 +123,14 @@ class LandmarkKeeper:
         beginning or end, are known ones. One line does if it is half of the other: rotated files
         may all begin with the same.
         """
-        return self._is_like(file.prefix, self._load(file.id), other, size)
+        return self._is_like(file.prefix, self._load(file.id), other, _measure(file, other, size))
 
-    def find_forgotten(self, path: str, other: ByteSource, size: int) -> FormerFile | None:
-        """Return the forgotten file of a path of which a new one is a version."""
-        former = self._store.find_former(path)
-        if former is None or former.record.compression != "none":
+    def find_forgotten(self, file: File, other: ByteSource, size: int) -> FormerFile | None:
+        """Return the forgotten file of a new one's path of which that is a version."""
+        former = self._store.find_former(file.path)
+        if former is None or former.record.compression != file.compression:
             return None
+        size = _measure(file, other, size)
         known = None if former.landmarks is None else _decode(former.landmarks)
         prefix = Prefix(former.record.prefix_length, former.record.prefix_digest)
         return former if self._is_like(prefix, known, other, size) else None
@@ -238,6 +239,11 @@ class LandmarkKeeper:
         key = self._fingerprinter.key
         for line in lines:
             yield line, hashlib.blake2b(line, key=key, digest_size=_MARK_BYTES).digest()
+
+
+def _measure(file: File, opened: ByteSource, size: int) -> int:
+    """Return the size of a file; of an archive, that of its content, or at least three prefixes."""
+    return size if file.compression == "none" else len(opened.pread(3 * TAIL_BYTES, 0))
 
 
 def _decode(content: bytes) -> Landmarks | None:

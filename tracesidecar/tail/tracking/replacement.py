@@ -36,10 +36,11 @@ class Replacements:
     def find_former(self, file: File, candidate: ByteSource, size: int) -> File | None:
         """Return the file of which a new one, of `size` bytes, is another version.
 
-        That is, at least half of the lines at its beginning or at its end are lines of the former.
-        If that cannot be read any more, what is known of its lines decides.
+        Of an archive, the first decompressed bytes say so. Else, at least half of the lines at its
+        beginning or at its end are lines of the former. If that cannot be read any more, what is
+        known of its lines decides.
         """
-        if file.compression != "none" or self._files.options(file).documents:
+        if self._files.options(file).documents:
             return None  # each version of a document is one
         formers = (
             *self._continuations.find_orphans_at(file.path),
@@ -51,7 +52,7 @@ class Replacements:
                 for former in reversed(formers)
                 if former is not file
                 and former.reach_offset
-                and former.compression == "none"
+                and former.compression == file.compression
                 and self._is_version_of(former, candidate, size)
             ),
             None,
@@ -59,9 +60,9 @@ class Replacements:
 
     def find_forgotten(self, file: File, candidate: ByteSource, size: int) -> FormerFile | None:
         """Return the file, deleted and forgotten, of which a new one at its path is a version."""
-        if file.compression != "none" or self._files.options(file).documents:
+        if self._files.options(file).documents:
             return None
-        return self._landmarks.find_forgotten(file.path, candidate, size)
+        return self._landmarks.find_forgotten(file, candidate, size)
 
     def has_former(self, file: File) -> bool:
         """Return whether another file has just lost a new one's path: what is in it is no more."""
@@ -70,7 +71,8 @@ class Replacements:
         )
 
     def _is_version_of(self, former: File, candidate: ByteSource, size: int) -> bool:
-        opened = self._open_files.open(former) if former.state is SegmentState.DELETED else None
+        is_open = former.state is SegmentState.DELETED and former.compression == "none"
+        opened = self._open_files.open(former) if is_open else None
         if opened is None:
             return self._landmarks.is_like(former, candidate, size)
         return _is_mostly_in(_head(candidate), _head(opened)) or _is_mostly_in(
