@@ -163,7 +163,7 @@ def calls(library: Path, tmp_path: Path) -> FailingCalls:
     return FailingCalls(library, tmp_path)
 
 
-@pytest.mark.parametrize("call", ["open", "read"])
+@pytest.mark.parametrize("call", [pytest.param("open", marks=pytest.mark.long), "read"])
 def test_one_file_on_a_broken_place_holds_up_no_other_and_waits_after_its_deletion(
     sidecar: Sidecar, calls: FailingCalls, call: str
 ) -> None:

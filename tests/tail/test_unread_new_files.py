@@ -236,3 +236,20 @@ def test_the_unread_rest_of_a_file_that_was_replaced_is_not_taken_for_read(
     follower.turns(3)
     assert Counter(follower.lines) == Counter(writer.written[:3] + writer.written)
     assert follower.losses == []
+
+
+def test_what_was_read_since_the_last_look_at_a_file_is_not_unread(
+    follower: Follower, writer: Writer
+) -> None:
+    path = follower.traces / "a.jsonl"
+    writer.append(path, 3)
+    follower.turns(2)
+    writer.append(path, 2)
+    follower.read()
+    follower.tailer._log.save(*follower.tailer._files)
+    follower.stop()
+    [record] = follower.store.records.values()
+    assert (record.is_unread, record.size < path.stat().st_size) == (False, True)
+    follower.start()
+    follower.turns(2)
+    assert follower.count_lines() == Counter(writer.written)

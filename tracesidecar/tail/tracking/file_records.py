@@ -62,7 +62,7 @@ def record_file(file: File, source: str, protection: Protection) -> SegmentRecor
         changed_ns=file.changed_ns,
         state=file.state,
         loss=file.loss,
-        length=file.length,
+        length=_find_length(file),
         is_whole=file.is_whole,
         origin=file.origin,
         begin=file.begin,
@@ -70,3 +70,12 @@ def record_file(file: File, source: str, protection: Protection) -> SegmentRecor
         can_link=file.can_link,
         place=file.place,
     )
+
+
+def _find_length(file: File) -> int:
+    """Return how long a file is as far as is known; a reader may be ahead of the last look at it.
+
+    Only what could not be read is beyond its size in the record.
+    """
+    is_ahead = file.compression == "none" and file.reach_offset >= file.length
+    return min(file.size, file.length) if is_ahead else file.length
