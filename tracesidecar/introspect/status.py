@@ -526,6 +526,8 @@ class _JournalFigures:
         """
         if segment.compression != "none":
             return end
+        if segment.state is SegmentState.NEW and segment.is_unread:
+            return None  # whether it is an archive is not known either
         ways = [partial(self._tree.open_file, segment.path)]
         if (link := self._links.get(segment.id)) is not None:
             ways.append(partial(self._tree.open_file, link))
