@@ -298,14 +298,16 @@ class Arrivals:
             elif inode != _NO_FILE and look.inode == self._identify(look.path):
                 self._forget_look(look)
                 followed, owner = (look.path, look.source) if source is None else (path, source)
-                self._keep(path, followed, owner, is_written=look.is_written)
+                self._keep(path, followed, owner, is_written=look.is_written, inode=inode)
                 self._note_kept(inode, look)
                 return
             else:
                 look.now_at = path  # it went on, or is gone
                 self._moved[path] = look
                 made = self._looks.get(path)
-                if source is not None and made is not None and made.inode == look.inode:
+                if source is None or made is None or made is look:
+                    return
+                if made.inode == look.inode:
                     with self._lock:  # when the first file of that name was made, this one had it
                         self._note_look(path, source, look.inode, is_written=True)
                 return
