@@ -116,3 +116,24 @@ def test_a_source_with_too_many_rejected_lines_waits_until_they_are_dropped(
     wait_until(lambda: list_reached(sidecar) == [])
     sidecar.wait_for_event("source.limit_released")
     assert sidecar.stop() == 0
+
+
+def test_a_line_of_a_source_that_rests_does_not_wait_for_one_that_writes_all_the_time(
+    sidecar: Sidecar,
+) -> None:
+    patient = LAKE.replace("500ms", "10m").replace("100ms", "500ms")
+    configure(sidecar, "files = 100000", patient)
+    hostile, good = sidecar.traces / "a.jsonl", sidecar.folder / "good" / "a.jsonl"
+    sidecar.start()
+    sidecar.wait_for_event("sink.connected")
+    append(good, number_lines(0, 1))
+    written = 1
+
+    def has_arrived() -> bool:
+        nonlocal written
+        append(hostile, number_lines(written, 1))  # so often that its own batch would never rest
+        written += 1
+        return number_lines(0, 1)[0] in sidecar.lines()
+
+    wait_until(has_arrived)
+    assert sidecar.stop() == 0

@@ -169,8 +169,14 @@ class Follower:
         self.start()
 
     def scan(self, seconds: float = 1.0, *, full: bool = False) -> Scan:
-        """Scan some seconds later, and acknowledge what is lost."""
+        """Scan some seconds later until everything was looked at; acknowledge what is lost."""
         self.now += seconds
+        while self.take_scan(full=full).has_more:
+            pass
+        return self.last
+
+    def take_scan(self, *, full: bool = False) -> Scan:
+        """Scan now, a share of each source; acknowledge what is lost."""
         self.last = self.tailer.scan(self.now, full=full)
         self.open |= set(self.last.changed)
         self.losses += self.last.losses

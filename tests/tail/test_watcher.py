@@ -193,7 +193,9 @@ def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
     watching.turn()
     watching.scan(full=True)
     schedule = watching.tailer._scan_sequence._poll_cycle._schedule
-    follow_until(watching, lambda: not schedule.files_to_recheck(), "all is quiet")
+    follow_until(
+        watching, lambda: not any(files for _, files in schedule.files_to_recheck()), "all is quiet"
+    )
     compared: list[int] = []
     compare = watching.tailer._scan_sequence._changes.compare
 
@@ -345,7 +347,11 @@ def test_a_quiet_file_that_is_replaced_by_a_longer_one_arrives_once(
         writer.append(path, 20)
     follow_until(watching, lambda: len(watching.lines) == 60, "the lines arrive")
     schedule = watching.tailer._scan_sequence._poll_cycle._schedule
-    follow_until(watching, lambda: not schedule.files_to_recheck(), "the files are quiet")
+    follow_until(
+        watching,
+        lambda: not any(files for _, files in schedule.files_to_recheck()),
+        "the files are quiet",
+    )
     for path in paths:
         folder = watching.root if path.stem == "outside" else watching.traces
         copy = folder / "copy.tmp"

@@ -24,7 +24,7 @@ STEP_BYTES = 4 << 20
 """How much the sinks take at most in one round of steps. Each sink gets its share of it, and finds
 in the cache what the one before it has read.
 """
-STEP_SECONDS = 1.0
+STEP_SECONDS = 0.1
 """After so long a step ends, however little it has taken: the other sinks, the scan and the health
 pages have their turn.
 """
@@ -39,7 +39,8 @@ class Step:
     `taken_bytes` counts source bytes, `read_bytes` those of all steps, less what is read again.
     `is_ahead`: nothing was taken, so that a slower sink can
     catch up. `is_waiting`: nothing is left to read but slow chunks that are being cleaned.
-    `has_more`: some segment may have more for the sink.
+    `has_more`: some segment may have more for the sink. `taken_sources` are those of what was
+    taken, `ready_sources` those of which something may be left.
     """
 
     taken_bytes: int
@@ -47,6 +48,8 @@ class Step:
     is_empty: bool
     is_full: bool
     has_more: bool
+    taken_sources: frozenset[str] = frozenset()
+    ready_sources: frozenset[str] = frozenset()
     is_waiting: bool = False
     is_ahead: bool = False
 
@@ -94,7 +97,8 @@ class BatchFiller:
         is_ahead = not builder.is_full and any(
             self._leads(sink, other, lead) for other, lead in slower.items()
         )
-        taken = 0 if is_ahead else self._take_step(sink, builder)
+        sources: set[str] = set()
+        taken = 0 if is_ahead else self._take_step(sink, builder, sources)
         read, ready, postponed = sink.read_bytes, sink.has_ready, sink.has_postponed
         return Step(
             taken,
@@ -102,6 +106,8 @@ class BatchFiller:
             builder.is_empty,
             builder.is_full,
             ready or postponed,
+            frozenset(sources),
+            sink.ready_sources,
             is_waiting=postponed and not ready,
             is_ahead=is_ahead,
         )
@@ -122,8 +128,11 @@ class BatchFiller:
             and allowed < sink.read_bytes - slower.read_bytes <= TOGETHER_BYTES
         )
 
-    def _take_step(self, sink: SinkCursors, builder: BatchBuilder) -> int:
-        """Take chunks until the step is over; return how many source bytes they have."""
+    def _take_step(self, sink: SinkCursors, builder: BatchBuilder, sources: set[str]) -> int:
+        """Take chunks until the step is over; return how many source bytes they have.
+
+        Their sources are added to `sources`.
+        """
         taken, step_bytes = 0, STEP_BYTES // max(len(self._intake.sinks), 1)
         sink.resume(self._chunks.is_cleaning)
         began = time.monotonic()
@@ -133,11 +142,11 @@ class BatchFiller:
             and not builder.is_full
             and time.monotonic() - began < STEP_SECONDS
         ):
-            taken += self._fill_from_next(sink, builder)
+            taken += self._fill_from_next(sink, builder, sources)
         sink.hold(builder.held_bytes)
         return taken
 
-    def _fill_from_next(self, sink: SinkCursors, builder: BatchBuilder) -> int:
+    def _fill_from_next(self, sink: SinkCursors, builder: BatchBuilder, sources: set[str]) -> int:
         """Take a chunk of the next ready segment; return how many source bytes it has."""
         segment, since = sink.next_ready()
         if sink.is_finished(segment):
@@ -159,6 +168,7 @@ class BatchFiller:
         self._at("read")
         self._add(sink, builder, clean, at)
         sink.take(segment, builder.reached[segment], since)
+        sources.add(clean.segment.source)
         return clean.end - clean.start
 
     def _add(

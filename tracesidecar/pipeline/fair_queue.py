@@ -23,6 +23,11 @@ class FairQueue:
         self._cost: dict[str, int] = {}
         self._paused: frozenset[str] = frozenset()
 
+    @property
+    def sources(self) -> frozenset[str]:
+        """The sources that have segments which are ready, and a turn."""
+        return frozenset(source for source in self._ready if source not in self._paused)
+
     def pause(self, sources: frozenset[str]) -> None:
         """Give these sources no turn until they go on."""
         self._paused = sources

@@ -19,6 +19,9 @@ from tracesidecar.tail import LimitName, ReachedLimit, Scan
 
 log = structlog.get_logger()
 
+REST_SECONDS = 0.1
+"""How long scans rest at least if nothing that is left is new."""
+
 BURST_SECONDS = 0.05
 """Change events come in bursts: they are gathered for this long before a scan."""
 
@@ -58,8 +61,13 @@ class ScanLoop:
     async def run(self) -> None:
         """Scan until cancelled."""
         while True:
-            await self.try_to_scan(full=False)
-            await self._wait_for_changes()
+            began = time.monotonic()
+            scan = await self.try_to_scan(full=False)
+            if scan is None or not scan.has_more:
+                await self._wait_for_changes(self._poll_seconds)
+            elif not scan.is_urgent:  # files that change all the time would fill all of it
+                took = time.monotonic() - began
+                await self._wait_for_changes(min(max(took, REST_SECONDS), self._poll_seconds))
 
     async def try_to_scan(self, *, full: bool) -> Scan | None:
         """Scan; return None if that failed. The next scan finds what this one did not report."""
@@ -144,9 +152,9 @@ class ScanLoop:
             if has_news or (sink.redrives.are_waiting and (scan.changed or scan.losses)):
                 sink.request_redrives()
 
-    async def _wait_for_changes(self) -> None:
+    async def _wait_for_changes(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._poll_seconds):
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
                 await asyncio.sleep(BURST_SECONDS)
         except TimeoutError:

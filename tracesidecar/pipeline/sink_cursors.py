@@ -62,6 +62,11 @@ class SinkCursors:
         return self._ready.has_next
 
     @property
+    def ready_sources(self) -> frozenset[str]:
+        """The sources of which some segment may have more."""
+        return self._ready.sources
+
+    @property
     def known_segments(self) -> int:
         """How many segments the sink has committed something of."""
         return len(self._committed)

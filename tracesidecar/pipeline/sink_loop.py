@@ -138,7 +138,8 @@ class SinkLoop:
     async def _fill_until_full_or_old(self) -> Step:
         """Fill until the batch is full, old enough, or nothing comes any more."""
         sink = self._sink
-        started = newest = self._clock()
+        started = self._clock()
+        newest: dict[str, float] = {}
         was_empty = True
         while True:
             next_step, slower = self._group.begin_step(sink)
@@ -151,7 +152,8 @@ class SinkLoop:
             sink.progress.note_read(step.read_bytes)
             now = self._clock()
             if step.taken_bytes:
-                started, newest = (now if was_empty else started), now
+                started = now if was_empty else started
+                newest |= dict.fromkeys(step.taken_sources, now)
             elif was_empty and sink.redrives.is_due:
                 return step
             elif step.is_waiting and was_empty:
@@ -161,10 +163,19 @@ class SinkLoop:
             elif was_empty:
                 await sink.wait_for_news()
             elif not await sink.wait_for_news(
-                min(sink.deadline.find_latest(started), newest + sink.deadline.idle_seconds) - now
+                min(
+                    sink.deadline.find_latest(started),
+                    min(newest.values(), default=started) + sink.deadline.idle_seconds,
+                )
+                - now
             ):
                 return step
-            if step.is_full or (not step.is_empty and now >= sink.deadline.find_latest(started)):
+            # each source by itself: one that writes all the time keeps no line of another waiting
+            resting = [at for source, at in newest.items() if source not in step.ready_sources]
+            due = sink.deadline.find_latest(started)
+            if resting and sink.deadline.idle_seconds and not is_draining:
+                due = min(due, min(resting) + sink.deadline.idle_seconds)
+            if step.is_full or (not step.is_empty and now >= due):
                 return step
             if sink.is_finishing:
                 return step

@@ -148,7 +148,7 @@ def _build_finding(shared: _Shared, own_paths: Sequence[str], link_directory: st
         [*own_paths, link_directory], folders=list_own_folders(_hold_directories(shared.sources))
     )
     directory_mounts = DirectoryMounts(shared.globs, shared.tree)
-    admission = Admission(shared.sources, shared.files)
+    admission = Admission(shared.sources, shared.files, shared.scan.turns)
     discovery = Discovery(
         shared.tree,
         shared.globs,
@@ -158,6 +158,7 @@ def _build_finding(shared: _Shared, own_paths: Sequence[str], link_directory: st
         own=own,
         progress=shared.scan.progress,
         admission=admission,
+        turns=shared.scan.turns,
     )
     schedule = PollSchedule(shared.files, discovery, shared.tree)
     return _Finding(own, Owners(shared.sources), directory_mounts, admission, discovery, schedule)
@@ -251,7 +252,7 @@ def _build_tracking(
         replacements=Replacements(files, open_files, continuations, landmarks),
         admission=finding.admission,
         tree=shared.tree,
-        progress=shared.scan.progress,
+        scan=shared.scan,
     )
     return _Tracking(log, continuations, lifecycle, opener, new_files, landmarks)
 

@@ -31,7 +31,8 @@ class Directory:
     `changed_ns` (ctime) is -1 when the directory must be listed again. One that is `linked` was
     reached through a symlink. `place` is None in one that is not walked. `rotated` has the names
     that files were rotated away from, and when the first of those files was last written. `source`
-    is the one of whose budget it takes.
+    is the one of whose budget it takes. One that takes long to list `rests_until` then, by the
+    monotonic clock.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Directory:
     files: list[File] = field(default_factory=list)
     rotated: dict[str, int] = field(default_factory=dict)
     source: int = 0
+    rests_until: float = 0.0
 
     def locate(self, name: str) -> str:
         """Return the path of a name in it."""

@@ -63,6 +63,8 @@ class Findings:
             deleted_bytes=deleted_bytes,
             set_aside=set_aside,
             limits=self._inventory.list_reached_limits(),
+            has_more=self._scan.turns.has_more,
+            is_urgent=self._scan.turns.is_urgent,
         )
         self._scan.clear()
         return scan

@@ -9,6 +9,8 @@ import os
 from typing import TYPE_CHECKING
 
 from tracesidecar.tail.discovery.admission import Admission
+from tracesidecar.tail.discovery.announced import Announced
+from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.poll_schedule import FULL_CYCLE_SECONDS, PollSchedule
 from tracesidecar.tail.discovery.walk import Discovery, WalkFindings
 from tracesidecar.tail.file_table import File, FileTable
@@ -54,6 +56,8 @@ class PollCycle:
         self._changes = changes
         self._identification = identification
         self._admission = admission
+        self._announced = Announced(discovery)
+        self._renamed: dict[int, tuple[File, FileLocation]] = {}
         self._new_files = new_files
         self._scan = scan
         self._arrivals = arrivals
@@ -63,14 +67,17 @@ class PollCycle:
         self._poll_interval = poll_interval
         self._listed_at = float("-inf")
         self._polled_at = float("-inf")
+        self._rechecked_at = float("-inf")
+        self._is_behind = False
         self._is_first = True
 
     def visit(self, now: float, *, full: bool) -> bool:
         """Visit the files and directories that are due; `full` visits all.
 
-        Return whether every directory was listed.
+        Return whether every directory was listed, and everything in them was looked at.
         """
         announced = self._drain_announcements()
+        self._announced.add(announced)
         self._arrivals.collect()
         has_missed = self._watcher is not None and self._watcher.take_missed()
         lists_all = (
@@ -87,14 +94,19 @@ class PollCycle:
         if is_due:
             self._polled_at = now
             self._sort_in(self._discovery.walk(full=lists_all))
+        elif self._discovery.is_waiting or self._admission.is_waiting or self._renamed:
+            self._sort_in(self._discovery.go_on())
         if lists_all:
             self._listed_at = now
         if lists_all or (is_due and not relies_on_watcher):
             self._look_at_all(announced, has_missed=has_missed)
+            self._announced.clear()
         else:
-            self._sort_in(self._discovery.visit(announced))
-            for file in self._schedule.files_to_recheck():
-                self._changes.compare(file)
+            self._sort_in(self._discovery.visit(self._announced.take(self._scan.turns)))
+            # not in each of the scans that follow at once while new files are looked at
+            if not self._is_behind or now - self._rechecked_at >= self._poll_interval / 2:
+                self._rechecked_at = now
+                self._recheck()
         self._follow_moves()
         self._follow_arrivals()
         if relies_on_watcher:
@@ -107,7 +119,8 @@ class PollCycle:
                 "the directory cannot be listed: its files are read once it can be",
             )
         self._is_first = False
-        return lists_all
+        self._is_behind = self._scan.turns.is_urgent
+        return lists_all and not self._scan.turns.has_more
 
     def search(self) -> None:
         """List the directories that have changed by now, and look at all files that are new."""
@@ -115,6 +128,15 @@ class PollCycle:
         for file in self._schedule.list_new_files():
             self._scan.progress.step()
             self._changes.compare(file)
+
+    def _recheck(self) -> None:
+        """Compare the files that changed lately, as many of each source as there is time for."""
+        for source, files in self._schedule.files_to_recheck():
+            for file in files:
+                if not self._scan.turns.take(source, "recheck"):
+                    break
+                self._changes.compare(file)
+                self._schedule.note_looked(file)
 
     def _follow_moves(self) -> None:
         """Follow the files that left a followed name before anybody looked at them."""
@@ -125,13 +147,14 @@ class PollCycle:
 
     def _follow_arrivals(self) -> None:
         """Make known what was kept when it arrived, and was not met since."""
-        for arrival, status in self._arrivals:
+        for arrival, status in self._arrivals.visit(self._has_turn):
             file = self._files.find(status.st_dev, status.st_ino)
             if file is None:
-                location = self._discovery.locate(arrival.path, arrival.source)
-                if not self._admission.has_room(arrival.source):
-                    self._admission.withhold(arrival.source, location)
+                source = arrival.source
+                if not self._admission.has_room(source):
+                    self._admission.withhold(source, self._discovery.locate(arrival.path, source))
                     continue
+                location = self._discovery.locate(arrival.path, source)
                 self._identification.identify(location)  # the file itself, or its successor
                 if self._files.find(status.st_dev, status.st_ino) is None:
                     self._new_files.register_arrival(location, status)
@@ -156,6 +179,8 @@ class PollCycle:
                 return True
             return missed.is_version and not self._new_files.has_unrelated(missed.path)
 
+        if self._scan.turns.has_more:
+            return  # what was lost may be among what nobody has looked at
         for path, source, reason in self._arrivals.take_lost(is_known):
             self._lifecycle.miss(self._discovery.locate(path, source), reason)
 
@@ -166,6 +191,9 @@ class PollCycle:
             if file.state in _MET:
                 met.setdefault(file.name, []).append(file)
         return met
+
+    def _has_turn(self, source: int) -> bool:
+        return self._scan.turns.take(source, "arrival")
 
     def _drain_announcements(self) -> set[str]:
         if self._watcher is None:
@@ -196,14 +224,21 @@ class PollCycle:
 
         New names first, so that a file that only moved is not taken for deleted.
         """
-        for file, location in findings.renamed:
+        self._renamed |= {file.id: (file, location) for file, location in findings.renamed}
+        for segment, (file, location) in list(self._renamed.items()):
+            if not self._scan.turns.take(file.source, "known"):
+                continue
+            del self._renamed[segment]
+            if segment not in self._files:
+                continue
             if not self._changes.rename(file, location) and location.source is not None:
                 findings.unknown.append(location)
         for file in findings.nameless:
             self._scan.progress.step()
             self._changes.compare(file)
         unknown = sorted(findings.unknown, key=lambda location: location.source or 0)
-        for location in self._admission.admit(unknown):
+        self._admission.add(unknown)
+        for location in self._admission.take():
             self._scan.progress.step()
             self._identification.identify(location)
         for path in findings.own:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tracesidecar.progress import Progress
 from tracesidecar.tail.segments import Loss, LossReason, Remark, Rewrite, WarningKind
+from tracesidecar.tail.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,11 @@ class ScanContext:
     that wait because they expand too much, with how many times their size that is so far; 0 for
     those of which only a reader can say after a start. If saving fails
     at the end of a poll, its findings stay for the next one. Every piece of work is noted in
-    `progress`.
+    `progress`, and `turns` says for how much of it there is time in this scan.
     """
 
     progress: Progress = field(default_factory=Progress)
+    turns: Turns = field(default_factory=Turns)
     now: float = 0.0
     changed: dict[int, None] = field(default_factory=dict)
     added: list[int] = field(default_factory=list)

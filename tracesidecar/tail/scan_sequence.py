@@ -61,6 +61,7 @@ class ScanSequence:
         self._scan = scan
         self._findings = findings
         self._is_first = True
+        self._has_more = False
 
     def scan(self, now: float, *, full: bool = False) -> Scan:
         """Scan, as `Tailer.scan`."""
@@ -73,25 +74,30 @@ class ScanSequence:
 
     def _scan_files(self, now: float, *, full: bool) -> Scan:
         self._scan.now = now
+        self._scan.turns.begin(is_bounded=not full)
         self._directory_mounts.begin_scan(now)
-        self._continuations.begin_scan(now)
+        self._continuations.begin_scan(now, goes_on=self._has_more)
         if self._is_first:
             self._lifecycle.resume()
             self._discovery.recall_rotations()
         self._lifecycle.recall_suspended()
-        searched = self._poll_cycle.visit(now, full=full or self._lifecycle.must_search())
+        must_search = not self._has_more and self._lifecycle.must_search()
+        searched = self._poll_cycle.visit(now, full=full or must_search)
         self._verify_suspects(is_scan=True)
+        self._new_files.search_rotated()
         while self._new_files.take_expects_copies():
             self._poll_cycle.search()
         self._new_files.search_continuations()
         while self._changes.compare_namesakes(self._new_files.undecided):
             self._new_files.search_continuations()
         self._new_files.decide()
-        self._lifecycle.expire(searched=searched)
+        self._has_more = self._scan.turns.has_more
+        self._lifecycle.expire(searched=searched and not self._has_more)
         self._resting.expire()
         self._held_files.close_finished(self._lifecycle.is_finished)
         self._held_files.maintain(now)
-        self._lifecycle.end_first_scan()
+        if not self._has_more:
+            self._lifecycle.end_first_scan()
         self._is_first = False
         self._landmarks.flush()  # before anything is forgotten that has some
         self._log.flush(now)
@@ -106,7 +112,8 @@ class ScanSequence:
     def _verify_suspects(self, *, is_scan: bool) -> None:
         """Verify what readers found broken, and see whether deleted files have grown."""
         broken = [self._files.get(segment) for segment in self._scan.broken]
-        suspects = {file.id: file for file in [*broken, *self._continuations.deleted] if file}
+        deleted = self._scan.turns.choose(self._continuations.deleted, "deleted")
+        suspects = {file.id: file for file in [*broken, *deleted] if file}
         for file in suspects.values():
             if file.state in (SegmentState.LIVE, SegmentState.DELETED):
                 self._changes.verify(file, is_scan=is_scan)

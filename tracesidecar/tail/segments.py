@@ -386,6 +386,8 @@ class Scan:
     because they were found nowhere is none. `deleted_bytes` is the size of deleted files that the
     tailer keeps on the disk, `set_aside` are the links that belong to no source, as they were
     within the last minute. `limits` are the budgets at which sources wait.
+    `has_more`: some source has more to look at than its share of a scan; `is_urgent`:
+    something that is new.
     """
 
     changed: tuple[int, ...] = ()
@@ -400,6 +402,8 @@ class Scan:
     deleted_bytes: int = 0
     set_aside: LinkedFiles = LinkedFiles()
     limits: tuple[ReachedLimit, ...] = ()
+    has_more: bool = False
+    is_urgent: bool = False
 
     @property
     def held_bytes(self) -> int:

@@ -33,7 +33,7 @@ class PollSchedule:
         self._files = files
         self._discovery = discovery
         self._tree = tree
-        self._recheck: dict[int, File] = {}
+        self._recheck: defaultdict[int, dict[int, File]] = defaultdict(dict)
         self._round: list[File] = []
         self._share = 0.0
         self._last = float("-inf")
@@ -50,7 +50,13 @@ class PollSchedule:
 
     def recheck_soon(self, file: File) -> None:
         """Look at a file in every poll until it rests."""
-        self._recheck[file.id] = file
+        self._recheck[file.source][file.id] = file
+
+    def note_looked(self, file: File) -> None:
+        """Look at other files first in the next poll, if there is no time for all of them."""
+        files = self._recheck[file.source]
+        if files.pop(file.id, None) is not None:
+            files[file.id] = file
 
     def rest(self, file: File) -> None:
         """Count a file among the quiet ones, unless no change event could tell when it wakes."""
@@ -59,14 +65,15 @@ class PollSchedule:
 
     def forget(self, file: File) -> None:
         """No longer look at a file in every poll."""
-        self._recheck.pop(file.id, None)
-        if not self._recheck:
+        files = self._recheck[file.source]
+        files.pop(file.id, None)
+        if not files:
             # gives back the memory of the table that a first scan of very many files has left
-            self._recheck.clear()
+            files.clear()
 
-    def files_to_recheck(self) -> list[File]:
-        """Return the files that change, or changed lately."""
-        return list(self._recheck.values())
+    def files_to_recheck(self) -> list[tuple[int, list[File]]]:
+        """Return the files of each source that change, or changed lately."""
+        return [(source, list(files.values())) for source, files in self._recheck.items()]
 
     def quiet_share(self, now: float) -> list[File]:
         """Return the quiet files whose turn it is: each has one in `FULL_CYCLE_SECONDS`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -20,11 +20,20 @@ from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Entry, Tree
 from tracesidecar.tail.file_table import Claims, Directory, File, FileTable
 from tracesidecar.tail.segments import MountIdentity, SegmentState
+from tracesidecar.tail.turns import Turns
 
 _RELIST_NS = 3_000_000_000
 """A directory that changed this recently is listed once more: file systems keep time by the tick,
 or by the second.
 """
+
+LISTING_SECONDS = 0.1
+"""A directory that takes longer to list rests afterwards, as long as scans are bounded: an agent
+may change one of 100,000 names all the time, and change notices name what is new in it.
+"""
+
+_RESTS = 10
+"""How many times as long as its listing took."""
 
 _MOST_REPORTED = 100
 """How many skipped links of a source are reported one by one: an agent may make very many."""
@@ -37,7 +46,8 @@ class WalkFindings:
     `unknown` are names whose inode is not known, `renamed` known inodes under another name,
     `nameless` files whose name is gone or should be checked, `not_regular` matching names of
     sockets, devices and the like. `skipped` are symbolic links that are not followed, and why.
-    `own` are directories of ours under other paths than ours.
+    `own` are directories of ours under other paths than ours, and `gone` announced names that are
+    no longer there.
     """
 
     unknown: list[FileLocation] = field(default_factory=list)
@@ -46,6 +56,7 @@ class WalkFindings:
     not_regular: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     own: list[str] = field(default_factory=list)
+    gone: defaultdict[Directory, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 class Discovery:
@@ -67,9 +78,13 @@ class Discovery:
         own: OwnPaths,
         progress: Progress,
         admission: Admission,
+        turns: Turns,
     ) -> None:
-        """Enter nothing that is `own`, and no more than `admission` has room for."""
+        """Enter nothing that is `own`."""
         self._admission = admission
+        self._turns = turns
+        self._unlisted: dict[str, Directory] = {}
+        self._unentered: dict[tuple[str, str], Directory] = {}
         self._tree = tree
         self._globs = globs
         self._rotated_names = rotated_names
@@ -92,6 +107,11 @@ class Discovery:
         if found is None:
             found = self._elsewhere[path] = Directory(path, 0, 0, {}, linked=False)
         return found
+
+    def find_source(self, path: str) -> int:
+        """Return the source in whose directory a path is, else the first one."""
+        directory = self._directories.get(os.path.dirname(path)) or self._directories.get(path)
+        return 0 if directory is None else directory.source
 
     def is_watched(self, directory: Directory) -> bool:
         """Return whether change events cover a directory: walked, and not through a symlink."""
@@ -128,14 +148,27 @@ class Discovery:
                 directories[directory.path] = directory
                 if directory.path == path:
                     below += directory.children.values()
+        for parent, names in findings.gone.items():
+            findings.nameless += [file for file in parent.files if file.name in names]
         self._walk(below, findings, full=False)
         self._walk(directories.values(), findings, full=True)
         return findings
 
+    def go_on(self) -> WalkFindings:
+        """List and enter what did not have its turn in the scans before."""
+        findings = WalkFindings()
+        self._walk((), findings, full=False)
+        return findings
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether directories wait for their turn."""
+        return bool(self._unlisted or self._unentered)
+
     def relist(self, path: str) -> None:
         """Have the next walk list a directory, whether it seems changed or not."""
         if path in self._directories:
-            self._directories[path].changed_ns = -1
+            self._directories[path].require_listing()
 
     def siblings(self, directory: Directory) -> list[FileLocation]:
         """Return every regular file of a directory, also those that no glob matches."""
@@ -169,17 +202,19 @@ class Discovery:
         """Return whether a glob matches the file's name as it is."""
         return self._globs.source_of(file.path) is not None
 
-    def search_rotated(self, old: FileLocation, modified_ns: int) -> list[FileLocation]:
-        """After a file was rotated away from its name, return what came and went there unseen.
+    def note_rotated(self, old: FileLocation, modified_ns: int) -> bool:
+        """Note that a file was rotated away from a name; return False if nobody follows that."""
+        return self._rotated_names.note(old, modified_ns)
 
-        Between two polls, further files may have been written under that name and rotated away.
+    def search_rotated(self, directory: Directory) -> list[FileLocation]:
+        """Return what came and went under the names from which files were rotated away.
+
+        Between two polls, further files may have been written under such a name and rotated away.
         """
-        if not self._rotated_names.note(old, modified_ns):
-            return []
         located = (
-            self._rotated_names.locate(old.directory, place.name) if place.source is None else place
-            for place in self.siblings(old.directory)
-            if self._globs.source_in(old.directory, place.name) is None
+            self._rotated_names.locate(directory, place.name) if place.source is None else place
+            for place in self.siblings(directory)
+            if self._globs.source_in(directory, place.name) is None
         )
         return [location for location in located if location is not None]
 
@@ -202,9 +237,7 @@ class Discovery:
             status = self._tree.stat(path)
         except OSError:
             if location is not None:
-                findings.nameless += [
-                    file for file in location.directory.files if file.name == location.name
-                ]
+                findings.gone[location.directory].add(location.name)
             return self._directories.get(path)
         if not stat.S_ISREG(status.st_mode):
             return self._directories.get(path) or parent
@@ -228,16 +261,55 @@ class Discovery:
         pending = list(self._missing_roots())
         for directory in directories:
             pending += self._list_if_changed(directory, findings, full=full)
+        pending += self._take_unlisted()
         links: list[Directory] = []
         while pending or links:
             # Those reached through a symlink come last, so that a directory that also has a direct
             # path is walked under that one.
             directory = pending.pop() if pending else links.pop(0)
+            if not self._has_turn(directory):
+                continue
             (links if directory.linked and pending else pending).extend(
                 self._list(directory, findings)
             )
         findings.own += self._own_elsewhere
         self._own_elsewhere.clear()
+
+    def _has_turn(self, directory: Directory) -> bool:
+        """Return whether a directory is listed in this scan; if not, in the next."""
+        if self._turns.is_bounded and time.monotonic() < directory.rests_until:
+            self._turns.postpone()
+        elif self._turns.take(directory.source, "directory"):
+            return True
+        self._unlisted[directory.path] = directory
+        return False
+
+    def _take_unlisted(self) -> list[Directory]:
+        """Return what waited for its turn to be listed, and is still walked."""
+        waiting, self._unlisted = self._unlisted, {}
+        found = [
+            directory
+            for path, directory in waiting.items()
+            if self._directories.get(path) is directory
+        ]
+        unentered, self._unentered = self._unentered, {}
+        for (path, name), parent in unentered.items():
+            if self._directories.get(path) is parent:
+                found += self._enter_in_turn(parent, name)
+        return found
+
+    def _enter_in_turn(self, parent: Directory, name: str) -> list[Directory]:
+        """Enter a sub-directory if this is its turn; return it if it is new."""
+        if name in parent.children:
+            return []
+        source = parent.source
+        if not self._admission.has_room_for_directory(source):
+            self._admission.withhold(source, FileLocation(parent, name, source))
+            return []
+        if not self._turns.take(source, "entry"):
+            self._unentered[parent.path, name] = parent
+            return []
+        return self._enter_child(parent, name, linked=parent.linked)
 
     def _missing_roots(self) -> Iterable[Directory]:
         for root in self._globs.roots:
@@ -272,7 +344,7 @@ class Discovery:
             return []
         if status.st_ctime_ns == directory.changed_ns and not full:  # also a change of its rights
             return []
-        return self._list(directory, findings)
+        return self._list(directory, findings) if self._has_turn(directory) else []
 
     def _is_top(self, directory: Directory) -> bool:
         """Return whether a mount may begin here: a fresh file system can have the old numbers."""
@@ -362,6 +434,7 @@ class Discovery:
     def _list(self, directory: Directory, findings: WalkFindings) -> list[Directory]:
         """List a directory; return the sub-directories that are new."""
         self._progress.step()
+        began = time.monotonic()
         try:
             status, entries = self._tree.list_entries(directory.path)
         except OSError as error:
@@ -376,7 +449,7 @@ class Discovery:
         skipped = Counter[int]()
         for entry in entries:
             if entry.is_directory:
-                fresh += self._enter_if_room(directory, entry.name)
+                fresh += self._enter_in_turn(directory, entry.name)
             elif entry.is_link:
                 fresh += self._meet_link(directory, entry.name, findings, skipped)
             elif entry.is_file:
@@ -393,6 +466,9 @@ class Discovery:
             directory.require_listing()
         else:
             directory.note_listed(changed_ns)
+        ended = time.monotonic()
+        if ended - began > LISTING_SECONDS:
+            directory.rests_until = ended + _RESTS * (ended - began)
         return fresh
 
     def _forget_unreadable(self, directory: Directory, names: set[str]) -> None:
@@ -402,16 +478,6 @@ class Discovery:
             folder, name = os.path.split(path)
             if folder == directory.path and name not in names:
                 del self.unreadable[path]
-
-    def _enter_if_room(self, directory: Directory, name: str) -> list[Directory]:
-        """Enter a sub-directory as `_enter_child` does, unless it is one too many."""
-        if name in directory.children:
-            return []
-        if not self._admission.has_room_for_directory(directory.source):
-            location = FileLocation(directory, name, directory.source)
-            self._admission.withhold(directory.source, location)
-            return []
-        return self._enter_child(directory, name, linked=directory.linked)
 
     def _enter_child(
         self, directory: Directory, name: str, *, linked: bool, claims: Claims | None = None

@@ -598,7 +598,15 @@ class Arrivals:
 
     def __iter__(self) -> Iterator[tuple[Arrival, os.stat_result]]:
         """Return each arrival that is kept and can be seen, with its stat."""
+        return self.visit(lambda _: True)
+
+    def visit(self, has_turn: Callable[[int], bool]) -> Iterator[tuple[Arrival, os.stat_result]]:
+        """Return each arrival that is kept and can be seen, with its stat, in its source's turn."""
+        over: set[int] = set()
         for inode, arrival in list(self._kept.items()):
+            if arrival.source in over or not has_turn(arrival.source):
+                over.add(arrival.source)
+                continue
             try:
                 status = arrival.stat()
             except (FileNotFoundError, NotADirectoryError):  # somebody has removed the link

@@ -23,6 +23,12 @@ from tracesidecar.tail.tracking.verification import Verification
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
+_NAMED = (SegmentState.NEW, SegmentState.LIVE, SegmentState.SPENT)
+"""The states of files that lose something if their name is gone."""
+
+_COMPARED = (*_NAMED, SegmentState.MISSING, SegmentState.AWAY)
+"""The states of files that are looked at more closely if they differ."""
+
 
 class Changes:
     """Looks at known files, and follows up every difference."""
@@ -58,25 +64,37 @@ class Changes:
         try:
             status = self._tree.stat(file.path)
         except _ABSENT:
-            self._lose_name(file)
+            if file.state not in _NAMED or self._has_turn(file):
+                self._lose_name(file)
             return None
         except OSError:
             self._look_past_name(file)
             return None
-        if status.st_ino != file.inode or self._is_other(file, status):
-            self._lose_name(file)
-            return None
-        if (status.st_ctime_ns, status.st_size, status.st_dev) == (
+        is_quiet = (status.st_ctime_ns, status.st_size, status.st_dev, status.st_ino) == (
             file.changed_ns,
             file.size,
             file.device,
-        ):
+            file.inode,
+        )
+        if not is_quiet and file.state in _COMPARED and not self._has_turn(file):
+            return None
+        if status.st_ino != file.inode or self._is_other(file, status):
+            self._lose_name(file)
+            return None
+        if is_quiet:
             if self._directory_mounts.has_changed(file):
                 self._lifecycle.relocate(file, status.st_dev)
             return None
         written_ns = status.st_ctime_ns if _is_written(file, status) else None
         self._look_closer(file, status)
         return written_ns
+
+    def _has_turn(self, file: File) -> bool:
+        """Return whether a file that differs is looked at in this scan; if not, in the next."""
+        if self._scan.turns.take(file.source, "known"):
+            return True
+        self._lifecycle.postpone_verification(file)
+        return False
 
     def compare_namesakes(self, new: Iterable[File]) -> bool:
         """Compare the known files whose names new ones have; return whether one has lost its name.
@@ -175,7 +193,7 @@ class Changes:
         self._lifecycle.move(file, location.directory, location.name)
         self._lifecycle.look_up_path(file)
         self.compare(file)
-        self._new_files.search_rotated(old, file.modified_ns)
+        self._new_files.note_rotated(old, file.modified_ns)
         return True
 
     def is_at(self, file: File, path: str) -> bool:
@@ -264,7 +282,7 @@ class Changes:
         location = FileLocation(file.directory, file.name, file.source)
         self._lifecycle.end(file, reason)
         self._new_files.register_generation(file, location, status, unchanged, reason)
-        self._new_files.search_rotated(location, file.modified_ns)
+        self._new_files.note_rotated(location, file.modified_ns)
 
     def _lose_name(self, file: File) -> None:
         """Find out where a file is whose name is gone, or is another file's.
@@ -305,7 +323,7 @@ class Changes:
             # It has a name that cannot be found, and is read through its descriptor or link.
             self._lifecycle.stay_nameless(file)
             self._verify_nameless(file)
-        self._new_files.search_rotated(old, file.modified_ns)
+        self._new_files.note_rotated(old, file.modified_ns)
 
     def _verify_nameless(self, file: File) -> None:
         """Verify a file that was found without the help of its name.

@@ -17,6 +17,9 @@ from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.segments import SegmentState
 
+_RECENT_SECONDS = 1.0
+"""How long the index of files that changed lately is kept by scans that follow at once."""
+
 _INDEX_SECONDS = 30.0
 """How long the index of all first bytes is used; files that changed since have an index of their
 own.
@@ -69,6 +72,7 @@ class Continuations:
         self._schedule = schedule
         self._index: _PrefixIndex | None = None
         self._recent: _PrefixIndex | None = None
+        self._recent_at = 0.0
         self._indexed_at = 0.0
         self._now = 0.0
         self._orphans: dict[int, Orphan] = {}
@@ -95,10 +99,14 @@ class Continuations:
         """Return the new files that may be copies in progress."""
         return [copy.file for copy in self._copies.values()]
 
-    def begin_scan(self, now: float) -> None:
-        """Note the time of a scan, and drop the index of files that changed before the last one."""
+    def begin_scan(self, now: float, *, goes_on: bool = False) -> None:
+        """Note the time of a scan, and drop the index of files that changed before the last one.
+
+        A scan that goes on with what the last one has left keeps it for a while.
+        """
         self._now = now
-        self._recent = None
+        if not goes_on or now - self._recent_at >= _RECENT_SECONDS:
+            self._recent, self._recent_at = None, now
         if now - self._indexed_at >= _INDEX_SECONDS:
             self._index, self._indexed_at = None, now
 
@@ -199,7 +207,8 @@ class Continuations:
         if self._index is None:
             self._index = _PrefixIndex(self._files, self._fingerprinter)
         if self._recent is None:
-            self._recent = _PrefixIndex(self._schedule.files_to_recheck(), self._fingerprinter)
+            recent = chain.from_iterable(files for _, files in self._schedule.files_to_recheck())
+            self._recent = _PrefixIndex(recent, self._fingerprinter)
         similar = chain(self._recent.find_similar(file, head), self._index.find_similar(file, head))
         return (known for known in similar if known.state is SegmentState.LIVE)
 

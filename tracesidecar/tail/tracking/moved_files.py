@@ -26,6 +26,7 @@ from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.compressed import ArchiveFile
 from tracesidecar.tail.reading.open_files import OpenedFile, PlainFile
 from tracesidecar.tail.segments import SegmentRecord
+from tracesidecar.tail.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def find_moved(
 
 def _list(sources: Sequence[SourceOptions], tree: Tree, hidden: Iterable[str]) -> Iterator[_Found]:
     globs = SourceGlobs(sources)
-    files = FileTable(sources)
+    files, turns = FileTable(sources), Turns()
     discovery = Discovery(
         tree,
         globs,
@@ -87,7 +88,8 @@ def _list(sources: Sequence[SourceOptions], tree: Tree, hidden: Iterable[str]) -
         DirectoryMounts(globs, tree),
         own=OwnPaths((), folders=hidden),
         progress=Progress(),
-        admission=Admission(sources, files),
+        admission=Admission(sources, files, turns),
+        turns=turns,
     )
     for location in discovery.walk(full=True).unknown:
         try:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracesidecar.model import TAIL_BYTES, Checkpoint
-from tracesidecar.progress import Progress
 from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.rotated_names import rank_in_family
@@ -33,6 +32,7 @@ from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.replacement import Replacements
 from tracesidecar.tail.tracking.segment_log import SegmentLog
+from tracesidecar.tail.turns import TURN_FILES
 
 _VERSION_STATES = (SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED)
 """Those of a file that is read, or about to be."""
@@ -176,9 +176,9 @@ class NewFiles:
         replacements: Replacements,
         admission: Admission,
         tree: Tree,
-        progress: Progress,
+        scan: ScanContext,
     ) -> None:
-        self._progress = progress
+        self._progress, self._turns = scan.progress, scan.turns
         self._admission = admission
         self._tree = tree
         self._files = files
@@ -189,6 +189,7 @@ class NewFiles:
         self._replacements = replacements
         self._candidates: dict[int, File] = {}
         self._generations: dict[int, FormerContent] = {}
+        self._rotated_in: dict[Directory, None] = {}
         self._expects_copies = False
         self._is_first = True
         self._has_grown: dict[int, bool] = {}
@@ -268,18 +269,31 @@ class NewFiles:
                 return
         self._lifecycle.take(file)
 
-    def search_rotated(self, old: FileLocation, modified_ns: int) -> None:
-        """After a file was rotated away from its name, register what came and went there unseen."""
-        for location in self._discovery.search_rotated(old, modified_ns):
-            try:
-                status = self._tree.stat(location.path)
-            except OSError:
-                continue
-            if not stat.S_ISREG(status.st_mode):
-                continue
-            is_known = self._files.find(status.st_dev, status.st_ino) is not None
-            if not is_known and self._admission.has_room(location.source or 0):
-                self.register(location, status)
+    def note_rotated(self, old: FileLocation, modified_ns: int) -> None:
+        """After a file was rotated away from its name, search what came and went there unseen.
+
+        That is done once for all files of a directory.
+        """
+        if self._discovery.note_rotated(old, modified_ns):
+            self._rotated_in[old.directory] = None
+
+    def search_rotated(self) -> None:
+        """Register what came and went under names from which files were rotated away."""
+        directories, self._rotated_in = self._rotated_in, {}
+        for directory in directories:
+            for location in self._discovery.search_rotated(directory):
+                try:
+                    status = self._tree.stat(location.path)
+                except OSError:
+                    continue
+                source = location.source or 0
+                if (
+                    stat.S_ISREG(status.st_mode)
+                    and self._files.find(status.st_dev, status.st_ino) is None
+                    and self._admission.has_room(source)
+                    and self._turns.take(source, "sibling")
+                ):
+                    self.register(location, status)
 
     def take_expects_copies(self) -> bool:
         """Return whether a file was rewritten since the last call, which may have been copied.
@@ -296,17 +310,24 @@ class NewFiles:
 
     def search_continuations(self) -> None:
         """Search the siblings of orphans, also those that no glob matches, for a continuation."""
+        self.search_rotated()
         searched: set[Directory] = set()
         for orphan in self._continuations.orphans:
             if orphan.directory in searched or orphan.state is SegmentState.DELETED:
                 continue
             searched.add(orphan.directory)
-            for sibling in self._discovery.siblings(orphan.directory):
+            siblings = self._discovery.siblings(orphan.directory)
+            if len(siblings) > TURN_FILES:
+                # what the orphan was rotated or copied into is among its family
+                family = rank_in_family(orphan.name)[0]
+                siblings.sort(key=lambda sibling: rank_in_family(sibling.name)[0] != family)
+            for sibling in siblings:
                 self._consider(sibling)
 
     def decide(self) -> None:
         """Decide about every new file of this scan, and about those that wait."""
-        candidates = {file.id: file for file in self._continuations.waiting} | self._candidates
+        waiting = self._turns.choose(self._continuations.waiting, "copy")
+        candidates = {file.id: file for file in waiting} | self._candidates
         # generations last: only then it is known whether their former segments go on elsewhere;
         # and after them what may be made of them
         ranks = {file.id: _rank(file) for file in candidates.values()}
@@ -332,7 +353,7 @@ class NewFiles:
         for file in copies:
             self._try_to_decide(file)
         self._candidates, self._generations, self._has_grown = {}, {}, {}
-        self._is_first = False
+        self._is_first = self._is_first and self._turns.has_more
 
     def _put_originals_first(self, new: list[File]) -> None:
         """Move files that have lost their names before whatever may be made of them.
@@ -531,11 +552,16 @@ class NewFiles:
         )
         known = self._files.find(status.st_dev, status.st_ino)
         if known is None and sibling.source is not None:
-            has_room = self._admission.has_room(sibling.source)
-            if has_room and not self._files.with_inode(status.st_ino):
+            if (
+                not self._files.with_inode(status.st_ino)
+                and self._admission.has_room(sibling.source)
+                and self._turns.take(sibling.source, "sibling")
+            ):
                 self.register(sibling, status)
             return
         if not is_young or (known is not None and not known.is_mere_copy):
+            return
+        if not self._turns.take(orphans[0].source, "sibling"):
             return
         file = known or self._lifecycle.create(sibling, status, orphans[0].source)
         try:
