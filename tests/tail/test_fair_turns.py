@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+import msgspec
 import pytest
 
 from tests.tail.follower import Follower, Writer
 from tracesidecar.tail import turns
-from tracesidecar.tail.discovery import walk
+from tracesidecar.tail.discovery import poll_schedule, walk
+from tracesidecar.tail.file_table import File
 from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.segments import SegmentRecord
+from tracesidecar.tail.tracking import segment_log
 from tracesidecar.units import Seconds
 
 MANY = 12
@@ -113,6 +117,117 @@ def test_rotated_files_of_one_name_are_looked_at_together(both: Follower, writer
         is_over = not both.take_scan().has_more
         paths = {view.segment.path for view in both.tailer.segments().values()}
         assert [name for name in names if f"{both.traces}/{name}" in paths] in ([], names)
+
+
+def test_a_large_directory_is_listed_in_pieces_and_the_good_source_is_met_between_them(
+    both: Follower, writer: Writer
+) -> None:
+    names = [f"z.jsonl{suffix}" for suffix in ("", ".1", ".2", ".3")]
+    many = 5 * walk.PIECE
+    for number in range(many):
+        (both.traces / f"{number}.jsonl").write_bytes(b'{"file":%d}\n' % number)
+    for name in names:
+        writer.append(both.traces / name, 2)
+    for scans in range(2):
+        both.now += 1
+        (both.root / "good" / f"{scans}.jsonl").write_bytes(LINE)
+        assert both.take_scan().has_more
+        assert files(both, "good") == scans + 1
+        assert files(both, "agent") == 0, "rotated files may be among what is not listed yet"
+    while both.take_scan().has_more:
+        paths = {view.segment.path for view in both.tailer.segments().values()}
+        assert [name for name in names if f"{both.traces}/{name}" in paths] in ([], names)
+    assert files(both, "agent") == many + len(names)
+
+
+def test_all_files_are_compared_in_pieces_and_a_good_one_is_met_between_them(
+    both: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 3 * poll_schedule.COMPARED_AT_ONCE
+    for number in range(many):
+        (both.traces / f"{number}.jsonl").write_bytes(b'{"file":%d}\n' % number)
+    good = both.root / "good" / "a.jsonl"
+    good.write_bytes(LINE)
+    both.turns(2)
+    compared: list[File] = []
+    is_quiet = poll_schedule._is_quiet
+
+    def compare(file: File, directory: int) -> bool:
+        compared.append(file)
+        return is_quiet(file, directory)
+
+    monkeypatch.setattr(poll_schedule, "_is_quiet", compare)
+    with good.open("ab") as file:
+        file.write(LINE)
+    both.now += 1
+    assert both.take_scan().has_more
+    assert len(compared) == poll_schedule.COMPARED_AT_ONCE + 1
+    both.read()
+    assert both.count_lines()[LINE.rstrip()] == 2
+    while both.take_scan().has_more:
+        pass
+    assert len(compared) == many + 1
+
+
+def test_a_limit_stays_reached_while_its_directory_is_listed_again(both: Follower) -> None:
+    limits = msgspec.structs.replace(both.sources[0].limits, files=3)
+    both.sources[0] = msgspec.structs.replace(both.sources[0], limits=limits)
+    for number in range(3 * walk.PIECE):
+        (both.traces / f"{number}.jsonl").write_bytes(LINE)
+    both.restart()
+    both.scan()
+    [reached] = both.tailer.list_reached_limits()
+    (both.traces / "another.jsonl").write_bytes(LINE)
+    both.now += 60
+    scans = 1
+    while both.take_scan().has_more:
+        scans += 1
+        assert [each.limit for each in both.tailer.list_reached_limits()] == ["files"]
+    assert scans >= 3
+    [again] = both.tailer.list_reached_limits()
+    assert (again.used, again.waiting) == (reached.used, reached.waiting + 1)
+
+
+def test_what_is_missing_is_given_up_after_a_search_in_pieces(both: Follower) -> None:
+    for number in range(3 * walk.PIECE):
+        (both.traces / f"{number}.jsonl").write_bytes(b'{"file":%d}\n' % number)
+    both.scan()
+    lost = both.root / "good" / "a.jsonl"
+    both.sources[1] = msgspec.structs.replace(both.sources[1], protect="never")
+    both.restart()
+    lost.write_bytes(LINE)
+    both.scan()
+    both.tailer._open_files.close()
+    lost.unlink()
+    both.turns(8)
+    assert [(loss.segment.path, loss.size) for loss in both.losses] == [(str(lost), len(LINE))]
+
+
+def test_the_records_of_very_many_files_that_may_wait_are_saved_some_at_a_time(
+    follow: Callable[..., Follower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = follow()
+    many = 3 * segment_log.LAZY_AT_ONCE
+    for number in range(many):
+        (follower.traces / f"{number}.jsonl").write_bytes(b'{"file":%d}\n' % number)
+    follower.turn()
+    for number in range(many):
+        with (follower.traces / f"{number}.jsonl").open("ab") as file:
+            file.write(LINE)
+    follower.turn()
+    saved: list[int] = []
+    save = follower.store.save
+
+    def count(records: Iterable[SegmentRecord]) -> None:
+        records = list(records)
+        saved.append(len(records))
+        save(records)
+
+    monkeypatch.setattr(follower.store, "save", count)
+    for _ in range(6):
+        follower.scan(31)
+    assert sum(saved) >= many
+    assert max(saved) <= segment_log.LAZY_AT_ONCE
 
 
 def test_a_directory_that_takes_long_to_list_rests_and_is_listed_in_the_end(

@@ -193,9 +193,7 @@ def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
     watching.turn()
     watching.scan(full=True)
     schedule = watching.tailer._scan_sequence._poll_cycle._schedule
-    follow_until(
-        watching, lambda: not any(files for _, files in schedule.files_to_recheck()), "all is quiet"
-    )
+    follow_until(watching, lambda: not any(schedule.files_to_recheck().values()), "all is quiet")
     compared: list[int] = []
     compare = watching.tailer._scan_sequence._changes.compare
 
@@ -349,7 +347,7 @@ def test_a_quiet_file_that_is_replaced_by_a_longer_one_arrives_once(
     schedule = watching.tailer._scan_sequence._poll_cycle._schedule
     follow_until(
         watching,
-        lambda: not any(files for _, files in schedule.files_to_recheck()),
+        lambda: not any(schedule.files_to_recheck().values()),
         "the files are quiet",
     )
     for path in paths:

@@ -51,6 +51,7 @@ from tracesidecar.tail.tracking.replacement import Replacements
 from tracesidecar.tail.tracking.resting import RestingSegments
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 from tracesidecar.tail.tracking.verification import Verification
+from tracesidecar.tail.turns import Turns
 
 if TYPE_CHECKING:
     from tracesidecar.tail.discovery.watcher import Watcher
@@ -126,7 +127,7 @@ def _share(
         globs=SourceGlobs(sources),
         tree=Tree(sources, most_kept=descriptor_limit() // 8),
         fingerprinter=Fingerprinter(key),
-        scan=ScanContext(progress),
+        scan=ScanContext(progress, Turns(len(sources))),
     )
 
 

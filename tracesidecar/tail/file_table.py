@@ -24,6 +24,70 @@ _UNVERIFIED = -1
 """A ctime that no file has."""
 
 
+_FEW = 64
+"""In a directory with more known files, they are found by name without a look at all of them."""
+
+
+class DirectoryFiles:
+    """The known files of a directory, by name: of a few names there is more than one.
+
+    Only FileTable changes it.
+    """
+
+    __slots__ = ("_by_name", "_few")
+
+    def __init__(self) -> None:
+        self._few: list[File] = []
+        self._by_name: dict[str, File | tuple[File, ...]] = {}
+
+    def __iter__(self) -> Iterator[File]:
+        yield from self._few
+        for found in self._by_name.values():
+            if isinstance(found, tuple):
+                yield from found
+            else:
+                yield found
+
+    def with_name(self, name: str) -> tuple[File, ...]:
+        """Return the files that have this name, in the order in which they became known."""
+        if not self._by_name:
+            return tuple(file for file in self._few if file.name == name)
+        found = self._by_name.get(name, ())
+        return found if isinstance(found, tuple) else (found,)
+
+    def add(self, file: File) -> None:
+        """Add a file under its name."""
+        if self._by_name:
+            self._add_by_name(file)
+            return
+        self._few.append(file)
+        if len(self._few) > _FEW:
+            few, self._few = self._few, []
+            for each in few:
+                self._add_by_name(each)
+
+    def discard(self, file: File) -> bool:
+        """Remove a file, which still has its name; return whether it was here."""
+        namesakes = self.with_name(file.name)
+        if file not in namesakes:
+            return False
+        if not self._by_name:
+            self._few.remove(file)
+            return True
+        left = tuple(other for other in namesakes if other is not file)
+        if len(left) > 1:
+            self._by_name[file.name] = left
+        elif left:
+            self._by_name[file.name] = left[0]
+        else:
+            del self._by_name[file.name]
+        return True
+
+    def _add_by_name(self, file: File) -> None:
+        others = self.with_name(file.name) if self._by_name else ()
+        self._by_name[file.name] = (*others, file) if others else file
+
+
 @dataclass(slots=True, eq=False)
 class Directory:
     """A directory that is walked; the walk alone changes it.
@@ -43,7 +107,7 @@ class Directory:
     place: MountIdentity | None = None
     changed_ns: int = -1
     children: dict[str, Directory] = field(default_factory=dict)
-    files: list[File] = field(default_factory=list)
+    files: DirectoryFiles = field(default_factory=DirectoryFiles)
     rotated: dict[str, int] = field(default_factory=dict)
     source: int = 0
     rests_until: float = 0.0
@@ -381,7 +445,7 @@ class FileTable:
             self._add_away_file(file)
         else:
             self.attach(file)
-        file.directory.files.append(file)
+        file.directory.files.add(file)
 
     def attach(self, file: File) -> None:
         """Let a file be found by its inode."""
@@ -426,11 +490,10 @@ class FileTable:
         is_away = file.state is SegmentState.AWAY
         if is_away:
             self._drop_away_file(file)
-        if file.directory is not directory:
-            if file in file.directory.files:
-                file.directory.files.remove(file)
-            directory.files.append(file)
+        was_there = file.directory.files.discard(file) or file.directory is not directory
         file.move_to(directory, name)
+        if was_there:
+            directory.files.add(file)
         if is_away:
             self._add_away_file(file)
 
@@ -440,8 +503,7 @@ class FileTable:
             self._counts[file.source] -= 1
         self.detach(file)
         self._drop_away_file(file)
-        if file in file.directory.files:
-            file.directory.files.remove(file)
+        file.directory.files.discard(file)
 
     def _add_away_file(self, file: File) -> None:
         self._away.setdefault(file.inode, []).append(file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.walk import Discovery
@@ -95,9 +95,14 @@ class Inventory:
         """Return whether a file could not be read when that was last tried."""
         return segment in self._scan.unreadable
 
-    def counts(self) -> Mapping[tuple[str, SegmentState], int]:
-        """Return how many files each source has in each state."""
-        return Counter((self._files.options(file).name, file.state) for file in self._files)
+    def counts(
+        self, segments: Iterable[int] | None = None
+    ) -> Mapping[tuple[str, SegmentState], int]:
+        """Return how many files, of these or of all, each source has in each state."""
+        known = self._files if segments is None else map(self._files.get, segments)
+        return Counter(
+            (self._source_names[file.source], file.state) for file in known if file is not None
+        )
 
     def summarize(self) -> dict[str, SourceSummary]:
         """Return what each source has on disk, and how its files are protected."""

@@ -5,7 +5,7 @@ Without change events it visits all of them, else those that were announced.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tracesidecar.tail.discovery.admission import Admission
@@ -58,6 +58,8 @@ class PollCycle:
         self._admission = admission
         self._announced = Announced(discovery)
         self._renamed: dict[int, tuple[File, FileLocation]] = {}
+        self._rounds: dict[int, Iterator[list[File]]] = {}
+        self._judges_watcher = False
         self._new_files = new_files
         self._scan = scan
         self._arrivals = arrivals
@@ -69,12 +71,14 @@ class PollCycle:
         self._polled_at = float("-inf")
         self._rechecked_at = float("-inf")
         self._is_behind = False
+        self._is_searching = False
         self._is_first = True
 
     def visit(self, now: float, *, full: bool) -> bool:
         """Visit the files and directories that are due; `full` visits all.
 
-        Return whether every directory was listed, and everything in them was looked at.
+        Return whether every directory was listed, in this scan and those before that had more to
+        do, and everything in them was looked at.
         """
         announced = self._drain_announcements()
         self._announced.add(announced)
@@ -94,12 +98,17 @@ class PollCycle:
         if is_due:
             self._polled_at = now
             self._sort_in(self._discovery.walk(full=lists_all))
-        elif self._discovery.is_waiting or self._admission.is_waiting or self._renamed:
-            self._sort_in(self._discovery.go_on())
         if lists_all:
             self._listed_at = now
-        if lists_all or (is_due and not relies_on_watcher):
-            self._look_at_all(announced, has_missed=has_missed)
+        looks_at_all = lists_all or (is_due and not relies_on_watcher)
+        if looks_at_all:
+            if full:
+                self._rounds.clear()
+            looks_at_all = not self._rounds  # else a source goes on with its last round
+            self._judges_watcher = self._watcher is not None and not (self._is_first or has_missed)
+            self._rounds |= self._schedule.begin_round(self._rounds.keys())
+        self._look_around(announced)
+        if looks_at_all and not self._rounds:
             self._announced.clear()
         else:
             self._sort_in(self._discovery.visit(self._announced.take(self._scan.turns)))
@@ -120,7 +129,11 @@ class PollCycle:
             )
         self._is_first = False
         self._is_behind = self._scan.turns.is_urgent
-        return lists_all and not self._scan.turns.has_more
+        self._is_searching |= lists_all
+        if self._scan.turns.has_more:
+            return False
+        searched, self._is_searching = self._is_searching, False
+        return searched
 
     def search(self) -> None:
         """List the directories that have changed by now, and look at all files that are new."""
@@ -131,8 +144,9 @@ class PollCycle:
 
     def _recheck(self) -> None:
         """Compare the files that changed lately, as many of each source as there is time for."""
-        for source, files in self._schedule.files_to_recheck():
-            for file in files:
+        recheck = self._schedule.files_to_recheck()
+        for source in self._scan.turns.order(recheck):
+            for file in recheck[source]:
                 if not self._scan.turns.take(source, "recheck"):
                     break
                 self._changes.compare(file)
@@ -160,20 +174,18 @@ class PollCycle:
                     self._new_files.register_arrival(location, status)
             elif file.state is not SegmentState.NEW:
                 self._lifecycle.keep(file)
-        names: dict[str, dict[str, list[File]]] = {}
+        met: dict[str, list[File]] = {}
 
         def is_known(missed: MissedFile) -> bool:
             if missed.inode[1] and self._files.find(*missed.inode) is not None:
                 return True
-            folder, name = os.path.split(missed.path)
-            if folder not in names:
-                names[folder] = self._list_met(missed.path, missed.source)
-            met = names[folder].get(name, [])
-            for file in met:
+            if missed.path not in met:
+                met[missed.path] = self._list_met(missed.path, missed.source)
+            for file in met[missed.path]:
                 is_recent = not file.modified_ns or file.modified_ns / 1e9 >= missed.since
                 is_recent = is_recent and self._lifecycle.is_met_since(file, missed.noticed)
                 if is_recent and (file.device, file.inode) not in missed.seen:
-                    met.remove(file)  # each can only be one of them
+                    met[missed.path].remove(file)  # each can only be one of them
                     return True
             if self._lifecycle.take_replaced(missed.path, missed.seen, missed.noticed):
                 return True
@@ -184,13 +196,10 @@ class PollCycle:
         for path, source, reason in self._arrivals.take_lost(is_known):
             self._lifecycle.miss(self._discovery.locate(path, source), reason)
 
-    def _list_met(self, path: str, source: int) -> dict[str, list[File]]:
-        """Return the files that scans have met in the folder of a path, by name."""
-        met: dict[str, list[File]] = {}
-        for file in self._discovery.locate(path, source).directory.files:
-            if file.state in _MET:
-                met.setdefault(file.name, []).append(file)
-        return met
+    def _list_met(self, path: str, source: int) -> list[File]:
+        """Return the files that scans have met at a path."""
+        place = self._discovery.locate(path, source)
+        return [file for file in place.directory.files.with_name(place.name) if file.state in _MET]
 
     def _has_turn(self, source: int) -> bool:
         return self._scan.turns.take(source, "arrival")
@@ -208,11 +217,22 @@ class PollCycle:
             )
         return announced
 
-    def _look_at_all(self, announced: set[str], *, has_missed: bool) -> None:
-        judges_watcher = self._watcher is not None and not self._is_first and not has_missed
-        for file in self._schedule.list_changed_files():
-            self._scan.progress.step()
-            self._look(file, is_announced=not judges_watcher or file.path in announced)
+    def _look_around(self, announced: set[str]) -> None:
+        """Compare the files of each source, as many as there is time for."""
+        for source in self._scan.turns.order(self._rounds):
+            for changed in self._rounds[source]:
+                self._scan.progress.step()
+                for file in changed:
+                    self._look(
+                        file,
+                        is_announced=not self._judges_watcher
+                        or file.path in announced
+                        or file.path in self._announced,
+                    )
+                if not self._scan.turns.has_time():
+                    break
+            else:
+                del self._rounds[source]
 
     def _look(self, file: File, *, is_announced: bool) -> None:
         written_ns = self._changes.compare(file)
@@ -236,8 +256,7 @@ class PollCycle:
         for file in findings.nameless:
             self._scan.progress.step()
             self._changes.compare(file)
-        unknown = sorted(findings.unknown, key=lambda location: location.source or 0)
-        self._admission.add(unknown)
+        self._admission.add(findings.unknown)
         for location in self._admission.take():
             self._scan.progress.step()
             self._identification.identify(location)

@@ -76,7 +76,7 @@ class ScanSequence:
         self._scan.now = now
         self._scan.turns.begin(is_bounded=not full)
         self._directory_mounts.begin_scan(now)
-        self._continuations.begin_scan(now, goes_on=self._has_more)
+        self._continuations.begin_scan(now)
         if self._is_first:
             self._lifecycle.resume()
             self._discovery.recall_rotations()

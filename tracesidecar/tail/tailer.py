@@ -213,9 +213,11 @@ class Tailer:
         """Return whether a file could not be read when that was last tried."""
         return self._inventory.is_unreadable(segment)
 
-    def counts(self) -> Mapping[tuple[str, SegmentState], int]:
-        """Return how many files each source has in each state."""
-        return self._inventory.counts()
+    def counts(
+        self, segments: Iterable[int] | None = None
+    ) -> Mapping[tuple[str, SegmentState], int]:
+        """Return how many files, of these or of all, each source has in each state."""
+        return self._inventory.counts(segments)
 
     def summarize(self) -> dict[str, SourceSummary]:
         """Return what each source has on disk, and how its files are protected."""

@@ -13,10 +13,19 @@ from tracesidecar.tail.file_table import File
 TURN_SECONDS = 0.02
 """How long a scan goes on taking up work: each step of a sink may have to wait for one scan."""
 
+ALONE = 10
+"""How many times as long a scan takes if there is only one source, and none that would wait."""
+
+_DECISION_SECONDS = 0.0003
+"""What it is taken to cost at first to decide about a new file."""
+
+_MEMORY = 0.9
+"""How much of what a source has cost before still counts in the next scan."""
+
 TURN_FILES = 128
 """How many files a scan looks at of a kind of work that comes again in every scan."""
 
-_LEAST = 4
+LEAST = 4
 """So many pieces of each kind of work are done for each source in every scan."""
 
 Work = Literal[
@@ -39,6 +48,9 @@ they arrived. copy: files that may be copies in progress. deleted: files without
 
 _MET_FIRST: frozenset[Work] = frozenset({"notice", "new", "directory", "entry", "arrival"})
 
+_DECIDED_LATER: frozenset[Work] = frozenset({"new", "sibling", "arrival"})
+"""What makes a new file known, about which the scan decides once it has met all of them."""
+
 
 class Turns:
     """Says how long a scan goes on with a source, so that no source makes the others wait.
@@ -48,11 +60,16 @@ class Turns:
     in every scan, as files do that are written to all the time.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` is in seconds and never goes back."""
+    def __init__(self, sources: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take turns between so many sources; `clock` is in seconds and never goes back."""
         self._clock = clock
+        self._length = 1 if sources > 1 else ALONE
         self._is_bounded = False
         self._ends_at = 0.0
+        self._owed_seconds = 0.0
+        self._decision_seconds = _DECISION_SECONDS
+        self._cost: defaultdict[int, float] = defaultdict(float)
+        self._source, self._since = -1, 0.0
         self._done: defaultdict[tuple[int, Work], int] = defaultdict(int)
         self._reached: dict[tuple[int, Work], int] = {}
         self.has_more = False
@@ -61,7 +78,10 @@ class Turns:
     def begin(self, *, is_bounded: bool) -> None:
         """Begin a scan; one that is not bounded does everything."""
         self._is_bounded = is_bounded
-        self._ends_at = self._clock() + TURN_SECONDS
+        self._since = self._clock()
+        self._ends_at = self._since + TURN_SECONDS * self._length
+        self._owed_seconds = 0.0
+        self._cost = defaultdict(float, {key: _MEMORY * cost for key, cost in self._cost.items()})
         self._done.clear()
         self.has_more = self.is_urgent = False
 
@@ -69,15 +89,39 @@ class Turns:
         """Return whether a piece of work is done in this scan; if not, the next scan comes soon."""
         if not self._is_bounded:
             return True
-        if self._clock() < self._ends_at:
-            return True
-        done = self._done[source, work]
-        if done >= _LEAST:
-            self.has_more = self.has_more or work != "recheck"  # which never ends
-            self.is_urgent = self.is_urgent or work in _MET_FIRST
-            return False
-        self._done[source, work] = done + 1
+        now = self._clock()
+        self._cost[self._source] += now - self._since
+        self._source, self._since = source, now
+        if now + self._owed_seconds >= self._ends_at:
+            done = self._done[source, work]
+            if done >= LEAST:
+                self.has_more = self.has_more or work != "recheck"  # which never ends
+                self.is_urgent = self.is_urgent or work in _MET_FIRST
+                return False
+            self._done[source, work] = done + 1
+        if work in _DECIDED_LATER:
+            self._owed_seconds += self._decision_seconds
+            self._cost[source] += self._decision_seconds
         return True
+
+    def has_time(self) -> bool:
+        """Return whether this scan goes on with work of which it need not do a least share."""
+        if not self._is_bounded or self._clock() + self._owed_seconds < self._ends_at:
+            return True
+        self.has_more = self.is_urgent = True
+        return False
+
+    def note_decided(self, files: int, seconds: float) -> None:
+        """Note how long it took to decide about so many new files.
+
+        So the next scan takes up no more of them than there is time for.
+        """
+        if files >= LEAST:
+            self._decision_seconds = (self._decision_seconds + seconds / files) / 2
+
+    def order(self, sources: Iterable[int]) -> list[int]:
+        """Return sources in the order of their turns: first what has cost least lately."""
+        return sorted(sources, key=lambda source: (self._cost[source], source))
 
     @property
     def is_bounded(self) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.rotated_names import rank_in_family
@@ -21,58 +22,113 @@ made of which.
 """
 
 
+class _NewNames:
+    """The new names of a directory that wait, the rotated files of one name together."""
+
+    def __init__(self) -> None:
+        self._in_order: list[tuple[str, tuple[int, int], bool, str]] = []
+        self._locations: dict[str, FileLocation] = {}
+
+    def __len__(self) -> int:
+        return len(self._locations)
+
+    def add(self, location: FileLocation) -> bool:
+        """Take a name; return False if it waits already."""
+        name = location.name
+        if name in self._locations:
+            return False
+        self._locations[name] = location
+        heapq.heappush(self._in_order, (*rank_in_family(name), name))
+        return True
+
+    @property
+    def family(self) -> str:
+        """The name from which the next one was rotated, or that itself."""
+        return self._in_order[0][0]
+
+    def pop(self) -> FileLocation:
+        """Return the next one, which no longer waits."""
+        return self._locations.pop(heapq.heappop(self._in_order)[3])
+
+
 class Admission:
     """Admits new files: a share of each source in each scan, and no more than `limits.files`.
 
     What is beyond the limit is not remembered but by its directory, which is listed again once
-    there is room.
+    there is room. Of a directory that is being listed, nothing is admitted before the end: its
+    rotated files have to be known together.
     """
 
     def __init__(self, sources: Sequence[SourceOptions], files: FileTable, turns: Turns) -> None:
         self._sources = sources
         self._files = files
         self._turns = turns
-        self._queues: defaultdict[int, dict[tuple[Directory, str], FileLocation]] = defaultdict(
-            dict
-        )
+        self._queues: defaultdict[int, dict[Directory, _NewNames]] = defaultdict(dict)
+        self._queued: Counter[int] = Counter()
+        self._being_listed: dict[Directory, defaultdict[int, set[str]]] = {}
         self._withheld: defaultdict[int, dict[str, set[str]]] = defaultdict(dict)
         self._directories: Counter[int] = Counter()
         self._names: defaultdict[int, int] = defaultdict(int)
 
-    @property
-    def is_waiting(self) -> bool:
-        """Return whether some names wait for their turn."""
-        return any(self._queues.values())
+    def is_queued(self, directory: Directory) -> bool:
+        """Return whether new names of a directory wait for their turn."""
+        return directory in self._queues[directory.source]
 
     def begin_listing(self, directory: Directory) -> None:
-        """Note that the names which are added next are all new ones of a directory."""
-        for source in self._withheld:
-            self._names[source] -= len(self._withheld[source].pop(directory.path, ()))
+        """Note that the names which are added until the end are all new ones of a directory."""
+        self._being_listed[directory] = defaultdict(set)
 
-    def add(self, locations: Sequence[FileLocation]) -> None:
+    def end_listing(self, directory: Directory) -> None:
+        """Note that all new names of a directory are known, or that it is gone.
+
+        What is withheld now is what was withheld meanwhile: nothing else is there any more.
+        """
+        met = self._being_listed.pop(directory, None)
+        if met is None:
+            return
+        for source in self._withheld.keys() | met.keys():
+            self._names[source] -= len(self._withheld[source].pop(directory.path, ()))
+            if source in met:
+                self._withheld[source][directory.path] = met[source]
+                self._names[source] += len(met[source])
+
+    def add(self, locations: Iterable[FileLocation]) -> None:
         """Take new names."""
-        for location in sorted(locations, key=_find_family):
-            source, queue = location.source or 0, self._queues[location.source or 0]
-            if self._has_room(source, len(queue)):
-                queue[location.directory, location.name] = location
-            else:
+        for location in sorted(locations, key=lambda location: location.directory.path):
+            source, directory = location.source or 0, location.directory
+            if not self._has_room(source, self._queued[source]):
                 self.withhold(source, location)
+                continue
+            names = self._queues[source].get(directory)
+            if names is None:
+                names = self._queues[source][directory] = _NewNames()
+            self._queued[source] += names.add(location)
 
     def take(self) -> Iterator[FileLocation]:
         """Yield the names whose turn it is, source by source."""
-        for source, queue in sorted(self._queues.items()):
-            last, together = None, 0
-            while queue:
-                key = next(iter(queue))
-                family = _find_family(queue[key])[1:3]
-                together = together + 1 if family == last else 0
-                if not self._turns.take(source, "new") and not 0 < together < _LARGEST_FAMILY:
+        for source in self._turns.order(self._queues):
+            queue = self._queues[source]
+            for directory in list(queue):
+                if directory in self._being_listed:
+                    continue
+                yield from self._take_of(source, queue[directory])
+                if queue[directory]:
                     break
-                last, location = family, queue.pop(key)
-                if self._has_room(source):
-                    yield location
-                else:
-                    self.withhold(source, location)
+                del queue[directory]
+
+    def _take_of(self, source: int, names: _NewNames) -> Iterator[FileLocation]:
+        last, together = "", 0
+        while names:
+            family = names.family
+            together = together + 1 if family == last else 0
+            if not self._turns.take(source, "new") and not 0 < together < _LARGEST_FAMILY:
+                return
+            last, location = family, names.pop()
+            self._queued[source] -= 1
+            if self._has_room(source):
+                yield location
+            else:
+                self.withhold(source, location)
 
     def has_room(self, source: int) -> bool:
         """Return whether a source may have one more file."""
@@ -89,6 +145,11 @@ class Admission:
     def withhold(self, source: int, location: FileLocation) -> None:
         """Note a name that is looked at once there is room."""
         name = location.name
+        met = self._being_listed.get(location.directory)
+        if met is not None:
+            if len(met[source]) < _MOST_NAMES:
+                met[source].add(name)
+            return
         names = self._withheld[source].setdefault(location.directory.path, set())
         if name not in names and self._names[source] < _MOST_NAMES:
             names.add(name)
@@ -126,7 +187,3 @@ class Admission:
 
     def _has_room(self, source: int, queued: int = 0) -> bool:
         return self._files.count(source) + queued < self._sources[source].limits.files
-
-
-def _find_family(location: FileLocation) -> tuple[int, str, str, tuple[int, int], bool]:
-    return location.source or 0, location.directory.path, *rank_in_family(location.name)

@@ -16,10 +16,8 @@ class Announced:
         self._discovery = discovery
         self._paths: defaultdict[int, dict[str, None]] = defaultdict(dict)
 
-    @property
-    def is_waiting(self) -> bool:
-        """Return whether some paths wait for their turn."""
-        return any(self._paths.values())
+    def __contains__(self, path: str) -> bool:
+        return any(path in paths for paths in self._paths.values())
 
     def add(self, paths: Iterable[str]) -> None:
         """Take paths, each after those of its source that wait already."""
@@ -28,7 +26,8 @@ class Announced:
 
     def take(self, turns: Turns) -> Iterator[str]:
         """Yield the paths whose turn it is."""
-        for source, paths in self._paths.items():
+        for source in turns.order(self._paths):
+            paths = self._paths[source]
             while paths and turns.take(source, "notice"):
                 path = next(iter(paths))
                 del paths[path]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
@@ -21,6 +21,8 @@ FULL_CYCLE_SECONDS = 30.0
 
 DISTRUST_SECONDS = 300.0
 """How long change events are not relied on after they missed a change."""
+
+COMPARED_AT_ONCE = 256
 
 _LATE_NS = 3_000_000_000
 """A change this old must have been announced."""
@@ -34,6 +36,7 @@ class PollSchedule:
         self._discovery = discovery
         self._tree = tree
         self._recheck: defaultdict[int, dict[int, File]] = defaultdict(dict)
+        self._changed: dict[int, File] = {}
         self._round: list[File] = []
         self._share = 0.0
         self._last = float("-inf")
@@ -51,6 +54,11 @@ class PollSchedule:
     def recheck_soon(self, file: File) -> None:
         """Look at a file in every poll until it rests."""
         self._recheck[file.source][file.id] = file
+        self.note_changed(file)
+
+    def note_changed(self, file: File) -> None:
+        """Note that a file has another name or other first bytes than before, or may have."""
+        self._changed[file.id] = file
 
     def note_looked(self, file: File) -> None:
         """Look at other files first in the next poll, if there is no time for all of them."""
@@ -71,9 +79,14 @@ class PollSchedule:
             # gives back the memory of the table that a first scan of very many files has left
             files.clear()
 
-    def files_to_recheck(self) -> list[tuple[int, list[File]]]:
+    def files_to_recheck(self) -> dict[int, list[File]]:
         """Return the files of each source that change, or changed lately."""
-        return [(source, list(files.values())) for source, files in self._recheck.items()]
+        return {source: list(files.values()) for source, files in self._recheck.items()}
+
+    def take_changed(self) -> list[File]:
+        """Return the files that have changed since the last call, as far as they are known."""
+        changed, self._changed = self._changed, {}
+        return [file for file in changed.values() if file.id in self._files]
 
     def quiet_share(self, now: float) -> list[File]:
         """Return the quiet files whose turn it is: each has one in `FULL_CYCLE_SECONDS`."""
@@ -91,16 +104,28 @@ class PollSchedule:
         """Return the files about which nothing is decided yet."""
         return [file for file in self._files if file.state is SegmentState.NEW]
 
-    def list_changed_files(self) -> Iterator[File]:
-        """Compare all files with their stat; return those that differ, directory by directory.
+    def begin_round(self, running: Collection[int]) -> dict[int, Iterator[list[File]]]:
+        """Compare all files with their stat, by source, some at a time as the caller goes on.
 
-        Ten thousand of these comparisons a second are all that an idle daemon does.
+        Not those of the sources whose round is still `running`.
+
+        Each step yields those that differ. Ten thousand of these comparisons a second are all that
+        an idle daemon does.
         """
-        together: defaultdict[Directory, list[File]] = defaultdict(list)
+        together: defaultdict[int, defaultdict[Directory, list[File]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
         for file in self._files:
-            together[file.directory].append(file)
-        for directory, files in together.items():
-            yield from self._find_changed(directory, files)
+            if file.source not in running:
+                together[file.source][file.directory].append(file)
+        return {source: self._go_round(folders) for source, folders in together.items()}
+
+    def _go_round(self, folders: Mapping[Directory, list[File]]) -> Iterator[list[File]]:
+        for directory, files in folders.items():
+            for start in range(0, len(files), COMPARED_AT_ONCE):
+                some = files[start : start + COMPARED_AT_ONCE]
+                changed = self._find_changed(directory, some)
+                yield [file for file in changed if file.id in self._files]
 
     def _find_changed(self, directory: Directory, files: list[File]) -> list[File]:
         try:

@@ -139,13 +139,20 @@ class Tree:
 
         One that may be listed but not entered (mode 0444) is listed, too.
         """
+        status, entries = self.read_entries(path)
+        return status, list(entries)
+
+    def read_entries(self, path: str) -> tuple[os.stat_result, Iterator[Entry]]:
+        """Return what `list_entries` does, with the entries as they are read one by one.
+
+        Raise OSError, as the iterator may. The directory is open until that is at its end, or gone.
+        """
         descriptor = self._open(path, LISTED)
         try:
-            status = os.fstat(descriptor)
-            with os.scandir(descriptor) as entries:
-                return status, [_entry_of(each) for each in entries]
-        finally:
+            return os.fstat(descriptor), _read_entries(descriptor, os.scandir(descriptor))
+        except BaseException:
             os.close(descriptor)
+            raise
 
     def is_empty(self, path: str) -> bool:
         """Return whether nothing is in a directory; raise OSError if it cannot be listed."""
@@ -252,6 +259,14 @@ class Tree:
             if path.startswith(root) and (path == root or path[len(root.rstrip("/"))] == "/"):
                 return root
         return None
+
+
+def _read_entries(descriptor: int, entries: Iterator[os.DirEntry[str]]) -> Iterator[Entry]:
+    try:
+        for each in entries:
+            yield _entry_of(each)
+    finally:
+        os.close(descriptor)
 
 
 def _entry_of(found: os.DirEntry[str]) -> Entry:

@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.directories import Handle, LinkNotFollowed, UntrustedLink
@@ -37,6 +37,27 @@ _RESTS = 10
 
 _MOST_REPORTED = 100
 """How many skipped links of a source are reported one by one: an agent may make very many."""
+
+
+PIECE = 32
+"""So many entries are sorted in before the listing looks whether its turn is over."""
+
+
+@dataclass(slots=True)
+class _Listing:
+    """A directory that is being listed, perhaps over several scans.
+
+    `seen` are the known files that were met in it, `names` all names if some were unreadable
+    before. If something changes meanwhile, it must be listed again (`must_repeat`).
+    """
+
+    changed_ns: int
+    entries: Iterator[Entry]
+    names: set[str] | None
+    seen: set[int] = field(default_factory=set)
+    skipped: Counter[int] = field(default_factory=Counter)
+    took_seconds: float = 0.0
+    must_repeat: bool = False
 
 
 @dataclass(slots=True)
@@ -83,8 +104,10 @@ class Discovery:
         """Enter nothing that is `own`."""
         self._admission = admission
         self._turns = turns
-        self._unlisted: dict[str, Directory] = {}
-        self._unentered: dict[tuple[str, str], Directory] = {}
+        self._unlisted: defaultdict[int, dict[str, Directory]] = defaultdict(dict)
+        self._unlisted_links: defaultdict[int, dict[str, Directory]] = defaultdict(dict)
+        self._unentered: defaultdict[int, dict[tuple[str, str], Directory]] = defaultdict(dict)
+        self._listings: dict[str, _Listing] = {}
         self._tree = tree
         self._globs = globs
         self._rotated_names = rotated_names
@@ -134,7 +157,7 @@ class Discovery:
         return findings
 
     def visit(self, paths: Iterable[str]) -> WalkFindings:
-        """Look at announced paths only, and list the directories among them.
+        """Look at announced paths only, and list the directories among them, and those that wait.
 
         What is below an announced directory is looked at, too: whoever may no longer enter it may
         still list it.
@@ -149,21 +172,11 @@ class Discovery:
                 if directory.path == path:
                     below += directory.children.values()
         for parent, names in findings.gone.items():
-            findings.nameless += [file for file in parent.files if file.name in names]
-        self._walk(below, findings, full=False)
+            findings.nameless += [file for name in names for file in parent.files.with_name(name)]
+        for directory in below:
+            self._wait_if_changed(directory, findings, full=False)
         self._walk(directories.values(), findings, full=True)
         return findings
-
-    def go_on(self) -> WalkFindings:
-        """List and enter what did not have its turn in the scans before."""
-        findings = WalkFindings()
-        self._walk((), findings, full=False)
-        return findings
-
-    @property
-    def is_waiting(self) -> bool:
-        """Return whether directories wait for their turn."""
-        return bool(self._unlisted or self._unentered)
 
     def relist(self, path: str) -> None:
         """Have the next walk list a directory, whether it seems changed or not."""
@@ -172,10 +185,12 @@ class Discovery:
 
     def siblings(self, directory: Directory) -> list[FileLocation]:
         """Return every regular file of a directory, also those that no glob matches."""
+        began = time.monotonic()
         try:
             _, entries = self._tree.list_entries(directory.path)
         except OSError:
             return []
+        self._rest_after(directory, time.monotonic() - began)
         return [self._location(directory, entry.name) for entry in entries if entry.is_file]
 
     def has_matched(self, file: File) -> bool:
@@ -258,45 +273,88 @@ class Discovery:
     def _walk(
         self, directories: Iterable[Directory], findings: WalkFindings, *, full: bool
     ) -> None:
-        pending = list(self._missing_roots())
+        for directory in self._missing_roots():
+            self._wait(directory)
         for directory in directories:
-            pending += self._list_if_changed(directory, findings, full=full)
-        pending += self._take_unlisted()
-        links: list[Directory] = []
-        while pending or links:
+            self._wait_if_changed(directory, findings, full=full)
+        waiting = self._unlisted.keys() | self._unlisted_links.keys() | self._unentered.keys()
+        for source in self._turns.order(waiting):
+            resting = self._list_in_turn(source, self._unlisted[source], findings)
+            if self._enter_waiting(source):
+                resting |= self._list_in_turn(source, self._unlisted[source], findings)
             # Those reached through a symlink come last, so that a directory that also has a direct
             # path is walked under that one.
-            directory = pending.pop() if pending else links.pop(0)
-            if not self._has_turn(directory):
-                continue
-            (links if directory.linked and pending else pending).extend(
-                self._list(directory, findings)
-            )
+            if not self._unlisted[source] and not self._unentered[source]:
+                resting |= self._list_in_turn(source, self._unlisted_links[source], findings)
+            for directory in resting.values():
+                self._wait(directory)
         findings.own += self._own_elsewhere
         self._own_elsewhere.clear()
 
-    def _has_turn(self, directory: Directory) -> bool:
-        """Return whether a directory is listed in this scan; if not, in the next."""
+    def _wait(self, directory: Directory) -> None:
+        """Have a directory listed when it is the turn of its source."""
+        waiting = self._unlisted_links if directory.linked else self._unlisted
+        waiting[directory.source][directory.path] = directory
+
+    def _list_in_turn(
+        self, source: int, waiting: dict[str, Directory], findings: WalkFindings
+    ) -> dict[str, Directory]:
+        """List what waits, as far as there is time; return what rests.
+
+        What is below a directory comes after it: what waits longest may wait for all the others.
+        """
+        resting: dict[str, Directory] = {}
+        while waiting:
+            path, directory = waiting.popitem()
+            if self._directories.get(path) is not directory:
+                continue  # it is gone meanwhile
+            if self.is_resting(directory) or self._is_behind(directory):
+                resting[path] = directory
+                continue
+            if not self._turns.take(source, "directory"):
+                waiting[path] = directory
+                break
+            for fresh in self._list(directory, findings):
+                self._wait(fresh)
+            if path in self._listings:
+                waiting[path] = directory
+                break
+        return resting
+
+    def _is_behind(self, directory: Directory) -> bool:
+        """Return whether names that the last listing found come before another one."""
+        is_behind = (
+            self._turns.is_bounded
+            and directory.path not in self._listings
+            and self._admission.is_queued(directory)
+        )
+        if is_behind:
+            self._turns.postpone()
+        return is_behind
+
+    def is_resting(self, directory: Directory) -> bool:
+        """Return whether a directory has taken so long to list that it rests in this scan."""
         if self._turns.is_bounded and time.monotonic() < directory.rests_until:
             self._turns.postpone()
-        elif self._turns.take(directory.source, "directory"):
             return True
-        self._unlisted[directory.path] = directory
         return False
 
-    def _take_unlisted(self) -> list[Directory]:
-        """Return what waited for its turn to be listed, and is still walked."""
-        waiting, self._unlisted = self._unlisted, {}
-        found = [
-            directory
-            for path, directory in waiting.items()
-            if self._directories.get(path) is directory
-        ]
-        unentered, self._unentered = self._unentered, {}
-        for (path, name), parent in unentered.items():
-            if self._directories.get(path) is parent:
-                found += self._enter_in_turn(parent, name)
-        return found
+    def _enter_waiting(self, source: int) -> bool:
+        """Enter the sub-directories that waited for their turn, as far as there is time.
+
+        Return whether there is something to list.
+        """
+        waiting, has_entered = self._unentered[source], False
+        while waiting:
+            (path, name), parent = waiting.popitem()
+            if self._directories.get(path) is not parent:
+                continue
+            for directory in self._enter_in_turn(parent, name):
+                self._wait(directory)
+                has_entered = True
+            if (path, name) in waiting:
+                break
+        return has_entered
 
     def _enter_in_turn(self, parent: Directory, name: str) -> list[Directory]:
         """Enter a sub-directory if this is its turn; return it if it is new."""
@@ -307,7 +365,7 @@ class Discovery:
             self._admission.withhold(source, FileLocation(parent, name, source))
             return []
         if not self._turns.take(source, "entry"):
-            self._unentered[parent.path, name] = parent
+            self._unentered[source][parent.path, name] = parent
             return []
         return self._enter_child(parent, name, linked=parent.linked)
 
@@ -327,24 +385,23 @@ class Discovery:
         source = min(key[0] for key in claims)
         self.unreadable[path] = source, error.strerror or "it cannot be listed"
 
-    def _list_if_changed(
-        self, directory: Directory, findings: WalkFindings, *, full: bool
-    ) -> list[Directory]:
+    def _wait_if_changed(self, directory: Directory, findings: WalkFindings, *, full: bool) -> None:
+        """Have a directory listed if it has changed; `full`: in any case."""
         try:
             status = self._tree.stat_directory(directory.path)
         except OSError as error:
             self._leave(directory, findings)
             self._note_unreachable(directory.path, directory.claims, error)
-            return []
+            return
         if (status.st_dev, status.st_ino) != (directory.device, directory.inode) or (
             self._is_top(directory)
             and self._directory_mounts.read(directory.path) != directory.place
         ):
             self._leave(directory, findings)
-            return []
-        if status.st_ctime_ns == directory.changed_ns and not full:  # also a change of its rights
-            return []
-        return self._list(directory, findings) if self._has_turn(directory) else []
+        elif (listing := self._listings.get(directory.path)) is not None:
+            listing.must_repeat |= full or status.st_ctime_ns != listing.changed_ns
+        elif full or status.st_ctime_ns != directory.changed_ns:  # also a change of its rights
+            self._wait(directory)
 
     def _is_top(self, directory: Directory) -> bool:
         """Return whether a mount may begin here: a fresh file system can have the old numbers."""
@@ -420,6 +477,8 @@ class Discovery:
     def _drop(self, directory: Directory, findings: WalkFindings) -> None:
         if self._directories.pop(directory.path, None) is not None:
             self._admission.count_directory(directory.source, -1)
+        self._admission.end_listing(directory)
+        self._listings.pop(directory.path, None)
         self.unreadable.pop(directory.path, None)
         self._skipped.pop(directory.path, None)
         self._claimed.get((directory.device, directory.inode), {}).pop(directory.path, None)
@@ -432,44 +491,78 @@ class Discovery:
             self._files.move(file, self.directory(directory.path), file.name)
 
     def _list(self, directory: Directory, findings: WalkFindings) -> list[Directory]:
-        """List a directory; return the sub-directories that are new."""
+        """List a directory, or a piece of it; return the sub-directories that are new."""
         self._progress.step()
         began = time.monotonic()
+        fresh: list[Directory] = []
         try:
-            status, entries = self._tree.list_entries(directory.path)
+            listing = self._listings.pop(directory.path, None) or self._begin_listing(directory)
+            is_over = self._sort_entries(directory, listing, findings, fresh)
         except OSError as error:
             directory.require_listing()
+            self._admission.end_listing(directory)
             self._note_unreachable(directory.path, directory.claims, error)
-            return []
+            return fresh
+        listing.took_seconds += time.monotonic() - began
+        if is_over:
+            self._end_listing(directory, listing, findings)
+        else:
+            self._listings[directory.path] = listing
+        return fresh
+
+    def _begin_listing(self, directory: Directory) -> _Listing:
+        status, entries = self._tree.read_entries(directory.path)
         self._admission.begin_listing(directory)
-        if self.unreadable:
-            self._forget_unreadable(directory, {entry.name for entry in entries})
-        fresh: list[Directory] = []
-        seen: set[int] = set()
-        skipped = Counter[int]()
-        for entry in entries:
+        return _Listing(status.st_ctime_ns, entries, set() if self.unreadable else None)
+
+    def _sort_entries(
+        self,
+        directory: Directory,
+        listing: _Listing,
+        findings: WalkFindings,
+        fresh: list[Directory],
+    ) -> bool:
+        """Sort in entries as long as there is time; return whether these were the last ones.
+
+        Sub-directories that are new are added to `fresh`.
+        """
+        for count, entry in enumerate(listing.entries, 1):
+            if listing.names is not None:
+                listing.names.add(entry.name)
             if entry.is_directory:
                 fresh += self._enter_in_turn(directory, entry.name)
             elif entry.is_link:
-                fresh += self._meet_link(directory, entry.name, findings, skipped)
+                fresh += self._meet_link(directory, entry.name, findings, listing.skipped)
             elif entry.is_file:
-                seen.add(self._sort_file(directory, entry, findings))
+                listing.seen.add(self._sort_file(directory, entry, findings))
             elif self._globs.source_in(directory, entry.name) is not None:
                 findings.not_regular.append(directory.locate(entry.name))
-        if skipped:
-            self._skipped[directory.path] = skipped
+            if not count % PIECE and not self._turns.has_time():
+                return False
+        return True
+
+    def _end_listing(self, directory: Directory, listing: _Listing, findings: WalkFindings) -> None:
+        self._admission.end_listing(directory)
+        if listing.names is not None:
+            self._forget_unreadable(directory, listing.names)
+        if listing.skipped:
+            self._skipped[directory.path] = listing.skipped
         else:
             self._skipped.pop(directory.path, None)
-        findings.nameless += [file for file in directory.files if id(file) not in seen]
-        changed_ns = status.st_ctime_ns
-        if time.time_ns() - changed_ns < _RELIST_NS:
+        findings.nameless += [file for file in directory.files if file.id not in listing.seen]
+        if time.time_ns() - listing.changed_ns < _RELIST_NS:
             directory.require_listing()
         else:
-            directory.note_listed(changed_ns)
-        ended = time.monotonic()
-        if ended - began > LISTING_SECONDS:
-            directory.rests_until = ended + _RESTS * (ended - began)
-        return fresh
+            directory.note_listed(listing.changed_ns)
+        self._rest_after(directory, listing.took_seconds)
+        if listing.must_repeat:
+            directory.require_listing()
+            self._wait(directory)
+
+    def _rest_after(self, directory: Directory, seconds: float) -> None:
+        """Let a directory rest that has taken long to list."""
+        if seconds > LISTING_SECONDS:
+            directory.rests_until = time.monotonic() + _RESTS * seconds
 
     def _forget_unreadable(self, directory: Directory, names: set[str]) -> None:
         """Forget that a directory could not be listed, and what is no longer in it."""
@@ -564,7 +657,7 @@ class Discovery:
             return False
 
     def _sort_file(self, directory: Directory, entry: Entry, findings: WalkFindings) -> int:
-        """Sort a regular file in; return the id() of the known file that still has this name."""
+        """Sort a regular file in; return the known file that still has this name, 0 if none has."""
         for file in self._files.with_inode(entry.inode):
             if file.device == directory.device or file.directory is directory:
                 if file.directory is not directory or file.name != entry.name:
@@ -572,7 +665,7 @@ class Discovery:
                     return 0
                 if file.state is SegmentState.MISSING:
                     findings.nameless.append(file)  # its name is back
-                return id(file)
+                return file.id
         location = self._location(directory, entry.name)
         if location.source is not None:
             findings.unknown.append(location)

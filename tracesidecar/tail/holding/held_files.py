@@ -30,6 +30,9 @@ _RESTS = 20
 
 _SWEEP_SECONDS = 60.0
 
+_CLOSED_AT_ONCE = 256
+"""So many open files a scan looks at, to close those of which nothing is left to read."""
+
 
 class HeldFiles:
     """Links or opens the files of segments, so that their bytes outlast their names.
@@ -67,6 +70,7 @@ class HeldFiles:
         self._troubles: dict[str, str] = {}
         self._swept_at = float("-inf")
         self._set_aside = LinkedFiles()
+        self._closing: list[int] = []
 
     # ---- protecting
 
@@ -158,9 +162,13 @@ class HeldFiles:
     def close_finished(self, is_finished: Callable[[File], bool]) -> None:
         """Close the files of which nothing is left to read.
 
-        An open file keeps its file system from being unmounted.
+        An open file keeps its file system from being unmounted. Of very many, some are looked at in
+        each scan.
         """
-        for segment in self._open_files.list_open():
+        if not self._closing:
+            self._closing = self._open_files.list_open()
+        some, self._closing = self._closing[:_CLOSED_AT_ONCE], self._closing[_CLOSED_AT_ONCE:]
+        for segment in some:
             file = self._files.get(segment)
             if file is None:
                 self._open_files.close_segment(segment)

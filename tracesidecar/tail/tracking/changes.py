@@ -108,8 +108,9 @@ class Changes:
         known = [
             file
             for directory, taken in names.items()
-            for file in directory.files
-            if file.state is SegmentState.LIVE and file.name in taken
+            for name in taken
+            for file in directory.files.with_name(name)
+            if file.state is SegmentState.LIVE
         ]
         for file in known:
             self.compare(file)

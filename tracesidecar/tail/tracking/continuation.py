@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES, Checkpoint
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
@@ -17,12 +16,12 @@ from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.segments import SegmentState
 
-_RECENT_SECONDS = 1.0
-"""How long the index of files that changed lately is kept by scans that follow at once."""
-
 _INDEX_SECONDS = 30.0
-"""How long the index of all first bytes is used; files that changed since have an index of their
-own.
+"""How long the index of first bytes is kept while no new file comes."""
+
+_OUTDATED_TIMES = 4
+"""The index grows by what has changed. With so many times as many entries as there are files, it is
+made again: not more often, because there may be very many.
 """
 
 _INDEXED_AT_ONCE = 10_000
@@ -65,15 +64,14 @@ class Continuations:
         fingerprinter: Fingerprinter,
         schedule: PollSchedule,
     ) -> None:
-        """Search the files that `schedule` rechecks first: an original that is copied is one."""
+        """Learn from `schedule` which files have changed."""
         self._files = files
         self._open_files = open_files
         self._fingerprinter = fingerprinter
         self._schedule = schedule
         self._index: _PrefixIndex | None = None
-        self._recent: _PrefixIndex | None = None
-        self._recent_at = 0.0
-        self._indexed_at = 0.0
+        self._is_current = False
+        self._searched_at = 0.0
         self._now = 0.0
         self._orphans: dict[int, Orphan] = {}
         self._orphans_at: dict[str, dict[int, File]] = {}
@@ -99,24 +97,20 @@ class Continuations:
         """Return the new files that may be copies in progress."""
         return [copy.file for copy in self._copies.values()]
 
-    def begin_scan(self, now: float, *, goes_on: bool = False) -> None:
-        """Note the time of a scan, and drop the index of files that changed before the last one.
-
-        A scan that goes on with what the last one has left keeps it for a while.
-        """
+    def begin_scan(self, now: float) -> None:
+        """Note the time of a scan, and drop the index of all files from time to time."""
         self._now = now
-        if not goes_on or now - self._recent_at >= _RECENT_SECONDS:
-            self._recent, self._recent_at = None, now
-        if now - self._indexed_at >= _INDEX_SECONDS:
-            self._index, self._indexed_at = None, now
+        self._is_current = False
+        if now - self._searched_at >= _INDEX_SECONDS:
+            self._index = None
 
     def note_taken(self, file: File) -> None:
         """Let a file that is read from now on be found as the original of one that comes after it.
 
         In a first scan of very many files only the first ones are, because each costs memory.
         """
-        if self._recent is not None and len(self._recent) < _INDEXED_AT_ONCE:
-            self._recent.add(file)
+        if self._index is not None and len(self._index) < _INDEXED_AT_ONCE:
+            self._index.add(file)
 
     def forget(self, file: File) -> None:
         """Forget a file."""
@@ -204,13 +198,20 @@ class Continuations:
 
     def _find_similar(self, file: File, head: bytes) -> Iterator[File]:
         """Yield the live files that began as this one when they were looked at."""
-        if self._index is None:
-            self._index = _PrefixIndex(self._files, self._fingerprinter)
-        if self._recent is None:
-            recent = chain.from_iterable(files for _, files in self._schedule.files_to_recheck())
-            self._recent = _PrefixIndex(recent, self._fingerprinter)
-        similar = chain(self._recent.find_similar(file, head), self._index.find_similar(file, head))
+        similar = self._update_index().find_similar(file, head)
         return (known for known in similar if known.state is SegmentState.LIVE)
+
+    def _update_index(self) -> _PrefixIndex:
+        """Return the index of all files, as they are when a scan first needs it."""
+        index, self._searched_at = self._index, self._now
+        most = max(_INDEXED_AT_ONCE, _OUTDATED_TIMES * len(self._files))
+        if index is None or (not self._is_current and len(index) > most):
+            self._schedule.take_changed()
+            index = self._index = _PrefixIndex(self._files, self._fingerprinter)
+        elif not self._is_current:
+            index.add_all(self._schedule.take_changed())
+        self._is_current = True
+        return index
 
     def wait(self, file: File, original: File | None, size: int, *, at_start: bool) -> bool:
         """Let a possible copy wait; return False if it has not grown for long enough."""
@@ -338,7 +339,7 @@ def _begin_alike(one: OpenedFile, other: OpenedFile) -> bool:
 
 
 class _PrefixIndex:
-    """Live files by their first bytes.
+    """Files by their first bytes: as they are, or were, in any state.
 
     Short files are compared only within their directory, and by name if the new file is shorter
     still.
@@ -350,15 +351,18 @@ class _PrefixIndex:
         self._lengths: dict[Directory | None, set[int]] = {}
         self._by_name: dict[tuple[Directory, str], list[File]] = {}
         self._count = 0
-        for file in files:
-            if file.state is SegmentState.LIVE:
-                self.add(file)
+        self.add_all(files)
 
     def __len__(self) -> int:
         return self._count
 
+    def add_all(self, files: Iterable[File]) -> None:
+        """Let these files be found as they are now, those first that are added last."""
+        for file in files:
+            self.add(file)
+
     def add(self, file: File) -> None:
-        """Let a live file be found."""
+        """Let a file be found as it is now."""
         self._count += 1
         place = None if file.prefix_length == TAIL_BYTES else file.directory
         self._by_prefix.setdefault((place, file.prefix_digest), []).append(file)
@@ -371,7 +375,7 @@ class _PrefixIndex:
             for length in self._lengths.get(place, ()):
                 if length <= len(head):
                     digest = self._fingerprinter.digest(head[:length])
-                    yield from self._by_prefix.get((place, digest), ())
+                    yield from reversed(self._by_prefix.get((place, digest), ()))
         if len(head) < TAIL_BYTES:
             for cut in _SEPARATOR.finditer(file.name):
                 yield from self._by_name.get((file.directory, file.name[: cut.start()]), ())

@@ -186,6 +186,7 @@ class Lifecycle:
         if prefix.length == TAIL_BYTES or prefix.length >= 2 * file.prefix_length:
             self._log.save(file)
         file.note_prefix(prefix)
+        self._schedule.note_changed(file)
 
     def move(self, file: File, directory: Directory, name: str) -> None:
         """Follow a file to another name."""

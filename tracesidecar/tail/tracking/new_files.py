@@ -316,6 +316,8 @@ class NewFiles:
             if orphan.directory in searched or orphan.state is SegmentState.DELETED:
                 continue
             searched.add(orphan.directory)
+            if self._discovery.is_resting(orphan.directory):
+                continue
             siblings = self._discovery.siblings(orphan.directory)
             if len(siblings) > TURN_FILES:
                 # what the orphan was rotated or copied into is among its family
@@ -326,6 +328,7 @@ class NewFiles:
 
     def decide(self) -> None:
         """Decide about every new file of this scan, and about those that wait."""
+        began = time.monotonic()
         waiting = self._turns.choose(self._continuations.waiting, "copy")
         candidates = {file.id: file for file in waiting} | self._candidates
         # generations last: only then it is known whether their former segments go on elsewhere;
@@ -352,6 +355,7 @@ class NewFiles:
                     self._try_to_decide(file)
         for file in copies:
             self._try_to_decide(file)
+        self._turns.note_decided(len(in_order), time.monotonic() - began)
         self._candidates, self._generations, self._has_grown = {}, {}, {}
         self._is_first = self._is_first and self._turns.has_more
 
@@ -503,8 +507,8 @@ class NewFiles:
         """
         versions = [
             other
-            for other in file.directory.files
-            if other.name == file.name and other is not file and other.state in _VERSION_STATES
+            for other in file.directory.files.with_name(file.name)
+            if other is not file and other.state in _VERSION_STATES
         ]
         return any(self._continuations.is_contained(file, other) for other in reversed(versions))
 

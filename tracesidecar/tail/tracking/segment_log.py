@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.model import Checkpoint
@@ -25,6 +26,9 @@ _LAZY_SECONDS = 30.0
 """How long a mere change of size or time may wait to be saved: it spares a verification at the next
 start, nothing more.
 """
+
+LAZY_AT_ONCE = 64
+"""How many of these a scan saves: there may be as many as files."""
 
 Adopt = Callable[[Mapping[int, SegmentRecord], Mapping[int, Checkpoint]], None]
 
@@ -131,10 +135,14 @@ class SegmentLog:
 
         What cannot be saved stays for the next call.
         """
-        if everything or now - self._saved_at >= _LAZY_SECONDS:
+        if everything:
             self._urgent |= self._lazy
             self._lazy = {}
-            self._saved_at = now
+        elif now - self._saved_at >= _LAZY_SECONDS:
+            for segment in list(islice(self._lazy, LAZY_AT_ONCE)):
+                self._urgent[segment] = self._lazy.pop(segment)
+            if not self._lazy:
+                self._saved_at = now
         # A link before its row: a link without a row is taken up again, from what its name says.
         # A removal before the row's: what is delivered is not taken up again.
         self._held_files.sync()
