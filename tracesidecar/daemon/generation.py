@@ -247,6 +247,7 @@ def _save_and_close(context: WorkerContext, *, seconds: float, once: bool) -> No
     deadline = time.monotonic() + seconds
     while True:
         try:
+            context.intake.release_all()
             context.tailer.close(releases_delivered=once)
         except StateUnavailable as error:
             if time.monotonic() >= deadline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,15 +13,10 @@ import structlog
 
 from tracesidecar import __version__
 from tracesidecar.config import Configuration
+from tracesidecar.daemon.stock import Stock, StockTaking, Unread
 from tracesidecar.deliver import DeliveryEvents
 from tracesidecar.errors import StateUnavailable
-from tracesidecar.introspect.lag import (
-    Backlog,
-    Lag,
-    LagReport,
-    Remainder,
-    measure_lag,
-)
+from tracesidecar.introspect.lag import Lag, LagMeter
 from tracesidecar.introspect.status import (
     Figures,
     LimitReport,
@@ -34,17 +29,13 @@ from tracesidecar.metrics import CounterKey, Metrics
 from tracesidecar.pipeline import Service, SinkPhase, SinkState, WorkerContext
 from tracesidecar.sanitize import printable
 from tracesidecar.tail import (
-    READABLE_STATES,
     LimitName,
     LinkedFiles,
-    ReachedLimit,
-    Scan,
     SegmentState,
     SkipReason,
     SourceSummary,
     UnreadablePath,
     UnreadFile,
-    is_protected,
 )
 
 log = structlog.get_logger()
@@ -108,35 +99,6 @@ class _Recorded:
     state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Unread:
-    """A file that cannot be read now, and what the sinks lack of it."""
-
-    file: UnreadFile
-    backlog: Backlog
-
-    def measure(self, sinks: Iterable[str]) -> int:
-        """Return how many bytes one of these sinks lacks at most."""
-        remainders = self.backlog.remainders
-        return max((remainders[name].bytes for name in sinks if name in remainders), default=0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stock:
-    """What the worker thread knows. `held_bytes` is by sink."""
-
-    lag: LagReport
-    held_bytes: Mapping[str, int]
-    scan: Scan | None
-    scanned_at: float
-    files: Mapping[tuple[str, SegmentState], int]
-    cached_bytes: int
-    unreadable: Sequence[UnreadablePath]
-    skipped: Mapping[tuple[str, SkipReason], int]
-    limits: tuple[ReachedLimit, ...] = ()
-    unread: Sequence[_Unread] = ()
-
-
 class _RetryCounts:
     """Retries of each sink over all runs."""
 
@@ -174,8 +136,9 @@ class HealthMonitor:
         `clock` is that of the service.
         """
         self._list_troubles = list_troubles
-        self._stock: _Stock | None = None
-        self._asking: asyncio.Future[_Stock] | None = None
+        self._stock: Stock | None = None
+        self._taking = StockTaking(clock)
+        self._asking: asyncio.Future[Stock | None] | None = None
         self._saved: dict[CounterKey, float] = {}
         self._service = service
         self._metrics = metrics
@@ -198,22 +161,31 @@ class HealthMonitor:
         """For how long the worker thread has been standing still; 0 while it moves or rests."""
         return time.monotonic() - self._service.worker.moved_at
 
-    async def _take_stock(self) -> _Stock:
+    async def _take_stock(self) -> Stock:
         """Ask the worker thread; while it is at work on something large, return what it said last.
 
         Whoever asks has to know in time that it works.
         """
-        if self._asking is None:  # else the last question is not answered yet
-            self._asking = self._service.worker.ask(_take_stock, clock=self._clock)
-        asking = self._asking
-        answered, _ = await asyncio.wait([asking], timeout=ANSWER_SECONDS)
-        if answered:
-            self._asking = None
-            return asking.result()
+        until = time.monotonic() + ANSWER_SECONDS
+        while True:
+            if self._asking is None:  # else the last question is not answered yet
+                self._taking = StockTaking(self._clock)
+                self._asking = self._service.worker.ask(self._taking.go_on)
+            asking = self._asking
+            answered, _ = await asyncio.wait([asking], timeout=until - time.monotonic())
+            if not answered:
+                break
+            if self._asking is asking:  # else somebody else has asked and goes on
+                self._asking = None
+            stock = asking.result()
+            if stock is not None:
+                return stock
+            if self._asking is None:
+                self._asking = self._service.worker.ask(self._taking.go_on)
         if self._stock is None:  # the first scan of a large tree is under way
             options = [sink.options for sink in self._service.sinks.values()]
-            return _Stock(
-                measure_lag((), options, time.time()), {}, None, self._clock(), {}, 0, (), {}
+            return Stock(
+                LagMeter(options, time.time()).report(), {}, None, self._clock(), {}, 0, (), {}
             )
         return self._stock
 
@@ -270,7 +242,7 @@ class HealthMonitor:
         else:
             self._saved = totals
 
-    def _health(self, stock: _Stock) -> Health:
+    def _health(self, stock: Stock) -> Health:
         states = self._service.sinks
         self._stock = stock
         sinks = tuple(
@@ -309,7 +281,7 @@ class HealthMonitor:
             events.trouble.encode("utf-8", "backslashreplace").decode(),  # it may quote any path
         )
 
-    def _set_gauges(self, health: Health, stock: _Stock) -> None:
+    def _set_gauges(self, health: Health, stock: Stock) -> None:
         metrics, names, files = self._metrics, {sink.name for sink in health.sinks}, stock.files
         for name in self._sinks - names:
             metrics.forget_sink(name)
@@ -336,7 +308,7 @@ class HealthMonitor:
         metrics.at_risk_bytes.set(health.at_risk_bytes)
         metrics.memory_used.set(health.memory_bytes)
 
-    def _why_not_ready(self, stock: _Stock, sinks: tuple[SinkHealth, ...]) -> Iterator[str]:
+    def _why_not_ready(self, stock: Stock, sinks: tuple[SinkHealth, ...]) -> Iterator[str]:
         states, now = self._service.sinks, self._clock()
         yield from self._list_troubles()
         unseen = now - stock.scanned_at
@@ -363,80 +335,11 @@ class HealthMonitor:
 
 def _take_full_stock(
     context: WorkerContext, *, clock: Callable[[], float]
-) -> tuple[_Stock, dict[str, SourceSummary]]:
-    return _take_stock(context, clock=clock), context.tailer.summarize()
-
-
-def _take_stock(context: WorkerContext, *, clock: Callable[[], float]) -> _Stock:
-    intake, sinks = context.intake, context.intake.sinks
-    files = context.tailer.list_unread()
-    unread = list(_find_unread(context, files, clock))
-    readable = _find_backlogs(context, {file.segment.id for file in files}, clock)
-    backlogs = [*readable, *(each.backlog for each in unread)]
-    return _Stock(
-        measure_lag(backlogs, [sink.options for sink in sinks.values()], time.time()),
-        {name: sink.held_bytes for name, sink in sinks.items()},
-        intake.last_scan,
-        intake.scanned_at,
-        context.tailer.counts(),
-        context.cached_bytes,
-        context.tailer.list_unreadable(),
-        context.tailer.count_skipped(),
-        intake.list_reached_limits(),
-        unread,
-    )
-
-
-def _find_unread(
-    context: WorkerContext, files: Iterable[UnreadFile], clock: Callable[[], float]
-) -> Iterator[_Unread]:
-    """Find what the sinks have still to get of files that cannot be read now."""
-    sinks, epoch = context.intake.sinks.values(), time.time() - clock()
-    for file in files:
-        segment, source = file.segment.id, file.segment.source
-        lacking = {
-            sink.name: Remainder(
-                file.size - sink.find_committed_checkpoint(segment).offset,
-                epoch + sink.behind_since.get(segment, file.since),
-            )
-            for sink in sinks
-            if sink.takes(source) and sink.find_committed_checkpoint(segment).offset < file.size
-        }
-        if lacking:
-            yield _Unread(file, Backlog(source, is_protected=False, remainders=lacking))
-
-
-def _find_backlogs(
-    context: WorkerContext, unread: Collection[int], clock: Callable[[], float]
-) -> Iterator[Backlog]:
-    """Find what the sinks have still to get of files that can be read.
-
-    Only segments that are behind are looked at.
-    """
-    sinks, views = context.intake.sinks.values(), context.tailer.segments()
-    epoch = time.time() - clock()  # `behind_since` is by the clock
-    behind = {segment for sink in sinks for segment in sink.behind_since}
-    for segment in behind.difference(unread):
-        view = views.get(segment)
-        if view is None or view.state not in READABLE_STATES:
-            continue
-        yield Backlog(
-            view.segment.source,
-            is_protected(view.protection),
-            {
-                sink.name: Remainder(
-                    max(0, view.size - sink.find_committed_checkpoint(segment).offset),
-                    epoch + sink.behind_since[segment],
-                )
-                for sink in sinks
-                if segment in sink.behind_since
-            },
-        )
-    for waiting in context.tailer.list_undecided():
-        remainder = Remainder(waiting.size, epoch + waiting.since)
-        source = waiting.segment.source
-        takers = (sink for sink in sinks if sink.takes(source))
-        yield Backlog(source, is_protected=False, remainders={s.name: remainder for s in takers})
+) -> tuple[Stock, dict[str, SourceSummary]]:
+    taking = StockTaking(clock)
+    while (stock := taking.go_on(context)) is None:
+        pass
+    return stock, context.tailer.summarize()
 
 
 def _describe_unreadable(places: Sequence[UnreadablePath]) -> Iterator[str]:
@@ -452,7 +355,7 @@ def _describe_unreadable(places: Sequence[UnreadablePath]) -> Iterator[str]:
         )
 
 
-def _describe_unread(unread: Sequence[_Unread], required: Sequence[str]) -> Iterator[str]:
+def _describe_unread(unread: Sequence[Unread], required: Sequence[str]) -> Iterator[str]:
     """Say for each source what required sinks lack and nobody can read, with the first path."""
     by_source: dict[str, list[tuple[UnreadFile, int]]] = {}
     for each in unread:

@@ -26,6 +26,12 @@ log = structlog.get_logger()
 MOST_LISTED = 20
 """How many undelivered ranges are logged one by one; the count is always logged."""
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread computes at most while another waits to go on. What sends a batch and commits
+it waits for the disk a dozen times; with Python's 5 ms, each of these would cost that much more
+while the worker thread is busy.
+"""
+
 
 _LET_READ = "let this user read the file, or what keeps it in held/"
 
@@ -102,6 +108,7 @@ def exec_command(
 def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
     """Run until drained, and log how it ended. Raises as `Daemon.run`."""
     logs.configure(mode.progress)
+    sys.setswitchinterval(SWITCH_SECONDS)
     ended = asyncio.run(_run_until_drained(loaded, mode))
     result = ended.drained
     is_complete = result.has_scanned and result.is_settled and not (result.left or result.limits)

@@ -81,27 +81,48 @@ def estimate_since(modified: float, committed: float | None) -> float:
     return max(modified, committed or 0.0)
 
 
-def measure_lag(backlogs: Iterable[Backlog], sinks: Sequence[SinkOptions], now: float) -> LagReport:
-    """Add up what is not delivered at `now`, in seconds since the epoch."""
-    behind = Counter[str]()
-    oldest: dict[str, float] = {}
-    at_risk = Counter[str]()
-    for backlog in backlogs:
+class LagMeter:
+    """Adds up what is not delivered, one backlog after the other."""
+
+    def __init__(self, sinks: Sequence[SinkOptions], now: float) -> None:
+        """Measure at `now`, in seconds since the epoch."""
+        self._sinks = sinks
+        self._now = now
+        self._behind = Counter[str]()
+        self._oldest: dict[str, float] = {}
+        self._at_risk = Counter[str]()
+
+    def add(self, backlog: Backlog) -> None:
+        """Add what is left of a file."""
         for sink, remainder in backlog.remainders.items():
             if remainder.bytes:
-                behind[sink] += remainder.bytes
-                oldest[sink] = min(oldest.get(sink, now), remainder.since)
+                self._behind[sink] += remainder.bytes
+                self._oldest[sink] = min(self._oldest.get(sink, self._now), remainder.since)
         if not backlog.is_protected:
-            at_risk[backlog.source] += max(
+            self._at_risk[backlog.source] += max(
                 (
                     backlog.remainders[sink.name].bytes
-                    for sink in deciding_sinks(sinks, backlog.source)
+                    for sink in deciding_sinks(self._sinks, backlog.source)
                     if sink.name in backlog.remainders
                 ),
                 default=0,
             )
-    lags = {
-        sink.name: Lag(behind[sink.name], round(max(0.0, now - oldest.get(sink.name, now)), 1))
-        for sink in sinks
-    }
-    return LagReport(lags, at_risk)
+
+    def report(self) -> LagReport:
+        """Return what was added up."""
+        lags = {
+            sink.name: Lag(
+                self._behind[sink.name],
+                round(max(0.0, self._now - self._oldest.get(sink.name, self._now)), 1),
+            )
+            for sink in self._sinks
+        }
+        return LagReport(lags, self._at_risk)
+
+
+def measure_lag(backlogs: Iterable[Backlog], sinks: Sequence[SinkOptions], now: float) -> LagReport:
+    """Add up what is not delivered at `now`, in seconds since the epoch."""
+    meter = LagMeter(sinks, now)
+    for backlog in backlogs:
+        meter.add(backlog)
+    return meter.report()

@@ -24,7 +24,7 @@ STEP_BYTES = 4 << 20
 """How much the sinks take at most in one round of steps. Each sink gets its share of it, and finds
 in the cache what the one before it has read.
 """
-STEP_SECONDS = 0.1
+STEP_SECONDS = 0.02
 """After so long a step ends, however little it has taken: the other sinks, the scan and the health
 pages have their turn.
 """

@@ -16,6 +16,16 @@ from tracesidecar.sanitize import StepLimitExceeded
 from tracesidecar.tail import SourceOptions
 from tracesidecar.tail.tailer import Tailer
 
+MOST_LINES = 2048
+"""How many lines a chunk has at most: what is done for each of them must not take long. A chunk of
+real traces has fewer.
+"""
+
+MOST_REJECTED = 256
+"""How many lines the chunk has that comes after one with so many rejected lines: why a line is
+rejected takes many times as long to find out as that it is valid.
+"""
+
 OPEN_SECONDS = 5.0
 """A streamed message that has not grown for this long is taken as it is."""
 LINE_BYTES = 160
@@ -53,6 +63,7 @@ class ChunkReader:
         self._sources = sources
         self._line_metrics = line_metrics
         self._limit = cache_bytes
+        self._garbage: set[int] = set()
         self._waiting: dict[int, tuple[int, float]] = {}
         self._unfinished: dict[int, _Unfinished] = {}
         self._cache: OrderedDict[tuple[int, int], CleanChunk] = OrderedDict()
@@ -85,7 +96,11 @@ class ChunkReader:
                 flush = True
             if chunk is None:
                 return None
-            cleaned = self._clean(chunk, flush=flush or self._has_waited(segment, at.offset, now))
+            flush = flush or self._has_waited(segment, at.offset, now)
+            piece = self._shorten(chunk, at)
+            cleaned = self._clean(piece, flush=flush and piece is chunk)
+            if piece is not chunk and cleaned is not None and cleaned[1].end < piece.end:
+                cleaned = self._clean(chunk, flush=flush)  # a message goes on behind the piece
         if cleaned is not None and cleaned[0].end - cleaned[1].end > LONGEST_OPEN_BYTES:
             cleaned = self._clean(cleaned[0], flush=True)
         if cleaned is None:
@@ -105,6 +120,16 @@ class ChunkReader:
         """Return whether a slow chunk that begins there is being cleaned: ask again later."""
         return self._slow_chunks.is_waiting(segment, offset)
 
+    def _shorten(self, chunk: Chunk, at: Checkpoint) -> Chunk:
+        """Return the chunk, or only its first lines if it has very many."""
+        most = MOST_REJECTED if chunk.segment.id in self._garbage else MOST_LINES
+        if chunk.documents or chunk.data.count(b"\n") <= most:
+            return chunk
+        end = 0
+        for _ in range(most):
+            end = chunk.data.index(b"\n", end) + 1
+        return self._tailer.read(chunk.segment.id, at, until=chunk.start + end) or chunk
+
     def _clean(self, chunk: Chunk, *, flush: bool) -> tuple[Chunk, CleanChunk] | None:
         """Clean a chunk; return None if it is so slow that this is done elsewhere."""
         if len(chunk.data) > LONG_LINE_BYTES:
@@ -118,6 +143,10 @@ class ChunkReader:
 
     def _take(self, chunk: Chunk, clean: CleanChunk) -> CleanChunk:
         self._waiting.pop(chunk.segment.id, None)
+        if len(clean.rejected) >= MOST_REJECTED:
+            self._garbage.add(chunk.segment.id)
+        else:
+            self._garbage.discard(chunk.segment.id)
         clean = self._cleaner.take(chunk, clean)
         self._line_metrics.count(clean)
         self._remember(clean)
@@ -160,6 +189,7 @@ class ChunkReader:
     def forget_all_but(self, known: Container[int]) -> None:
         """Drop what is remembered of segments that are over."""
         self._line_metrics.forget_all_but(known)
+        self._garbage = {segment for segment in self._garbage if segment in known}
         self._waiting = {
             segment: since for segment, since in self._waiting.items() if segment in known
         }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from tracesidecar.journal import Journal, QuarantinedLine
 from tracesidecar.model import Checkpoint
@@ -22,6 +24,12 @@ from tracesidecar.tail.tailer import Tailer
 JUDGE_SECONDS = 1.0
 """How often to see whether files with rejected lines were deleted."""
 
+RELEASE_SECONDS = 0.01
+"""How long a scan or a commit goes on with what was delivered; the next one goes on with it."""
+
+LEAST_RELEASED = 16
+"""So many segments are acknowledged in any case."""
+
 FEW_SEGMENTS = 1000
 """How many segments that are over may be remembered: to search for fewer is not worth it."""
 
@@ -30,12 +38,13 @@ FEW_SEGMENTS = 1000
 class ScanOutcome:
     """What a scan found, and the names of the sinks that have something to read.
 
-    `limits` are the budgets at which sources wait.
+    `limits` are the budgets at which sources wait. `has_more`: the next scan should not wait long.
     """
 
     scan: Scan
     ready: frozenset[str]
     limits: tuple[ReachedLimit, ...] = ()
+    has_more: bool = False
 
 
 class Intake:
@@ -67,6 +76,7 @@ class Intake:
         self._clock = clock
         self._retained: frozenset[int] = frozenset()
         self.sinks: Mapping[str, SinkCursors] = {}
+        self._delivered: dict[int, None] = {}
         self._last_scan: Scan | None = None
         self._scanned_at = clock()
 
@@ -98,6 +108,7 @@ class Intake:
     def scan(self, *, full: bool) -> ScanOutcome:
         """Scan, offer what may have something new to the sinks, and account for what is lost."""
         now, sinks = self._clock(), self.sinks.values()
+        self._release(at_once=full)
         scan = self._tailer.scan(now, full=full)
         views = self._tailer.segments()
         self._rewrites.take(scan.rewrites, sinks)
@@ -121,10 +132,13 @@ class Intake:
             self._rejected.judge()
             self._pause_sources()
         ready = frozenset(sink.name for sink in self.sinks.values() if sink.has_ready)
-        return ScanOutcome(scan, ready, self.list_reached_limits())
+        return ScanOutcome(
+            scan, ready, self.list_reached_limits(), has_more=scan.has_more or bool(self._delivered)
+        )
 
     def record_losses(self) -> None:
         """Account for what reading has shown to be lost since the last scan."""
+        self.release_all()
         self._losses.take(self._tailer.find_losses(), self.sinks.values())
 
     def _offer_backlog(self, sink: SinkCursors) -> None:
@@ -206,7 +220,8 @@ class Intake:
             self._retained |= fresh
             self._tailer.retain(self._retained)
         self.sinks[name].advance(reached)
-        self.acknowledge(reached)
+        self._delivered.update(dict.fromkeys(reached))
+        self._release()
 
     def settle_plans(self, name: str) -> None:
         """Note that the plans of an earlier run are finished: what is lost of them is known now."""
@@ -217,6 +232,24 @@ class Intake:
         """Read again what a sink has read and not committed."""
         if name in self.sinks:
             self.sinks[name].rewind(self._clock())
+
+    def _release(self, *, at_once: bool = False) -> None:
+        """Acknowledge what was delivered, as much as there is time for; `at_once`: all.
+
+        A batch may have many files, and to release them may take longer than others should wait.
+        """
+        until = time.monotonic() + RELEASE_SECONDS
+        while self._delivered:
+            some = list(islice(self._delivered, LEAST_RELEASED))
+            for segment in some:
+                del self._delivered[segment]
+            self.acknowledge(some)
+            if not at_once and time.monotonic() >= until:
+                break
+
+    def release_all(self) -> None:
+        """Acknowledge all that was delivered."""
+        self._release(at_once=True)
 
     def acknowledge(self, segments: Iterable[int]) -> None:
         """Report to the tailer how far every sink that must have a segment has it."""

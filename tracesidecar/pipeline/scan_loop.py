@@ -56,6 +56,7 @@ class ScanLoop:
         self._group = group
         self._journal = journal
         self._poll_seconds = poll_seconds
+        self._has_more = False
         self._limits: dict[tuple[str, LimitName], ReachedLimit] = {}
 
     async def run(self) -> None:
@@ -63,7 +64,7 @@ class ScanLoop:
         while True:
             began = time.monotonic()
             scan = await self.try_to_scan(full=False)
-            if scan is None or not scan.has_more:
+            if scan is None or not self._has_more:
                 await self._wait_for_changes(self._poll_seconds)
             elif not scan.is_urgent:  # files that change all the time would fill all of it
                 took = time.monotonic() - began
@@ -110,6 +111,7 @@ class ScanLoop:
             for sink in self._group.sinks.values():  # what was found before the error is on offer
                 sink.wake()
             raise
+        self._has_more = found.has_more
         for name in found.ready & self._group.sinks.keys():
             self._group.sinks[name].wake()
         for warning in found.scan.warnings:

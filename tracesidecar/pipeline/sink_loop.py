@@ -144,6 +144,7 @@ class SinkLoop:
         while True:
             next_step, slower = self._group.begin_step(sink)
             is_draining = sink.begin_step()
+            before = self._clock()
             step = await self._worker.run(WorkerContext.fill, sink.name, slower)
             if step.is_ahead and not sink.is_finishing:
                 await self._group.wait(next_step)
@@ -177,6 +178,9 @@ class SinkLoop:
                 due = min(due, min(resting) + sink.deadline.idle_seconds)
             if step.is_full or (not step.is_empty and now >= due):
                 return step
+            if resting and step.taken_bytes and step.has_more and not is_draining:
+                # what is added now is sent and committed before what rests: half as much of it
+                await asyncio.sleep(min(now - before, due - now))
             if sink.is_finishing:
                 return step
             was_empty = step.is_empty

@@ -184,9 +184,11 @@ def rejection_reason(line: bytes) -> RejectionReason | None:
     if flaw is None or flaw is RejectionReason.TOO_DEEP:
         return flaw
     # msgspec reports a high surrogate at the end of a string as truncation
-    if _flaw(without_lone_surrogates(line)) is None:
+    paired = without_lone_surrogates(line)
+    if paired != line and _flaw(paired) is None:
         return RejectionReason.LONE_SURROGATE
-    if _flaw(repair_line(line)) is None:
+    fixed = repair_line(line)
+    if fixed not in (line, paired) and _flaw(fixed) is None:
         return RejectionReason.NAN
     return RejectionReason.TWO_DOCUMENTS if _has_several_documents(line) else flaw
 
