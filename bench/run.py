@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from bench import generate
+from bench.lag import lag
 from bench.process import Daemon, configuration, free_port, running, ship_once, wait_until_quiet
 from bench.real_lines import real_lines, write_by_dialect
 from bench.servers import servers
@@ -186,6 +187,7 @@ MEASUREMENTS: dict[str, Callable[[str, Settings], list[Row]]] = {
     "servers": servers,
     "start": start,
     "idle": idle,
+    "lag": lag,
 }
 
 
