@@ -72,3 +72,14 @@ def test_within_a_source_the_first_is_the_first() -> None:
     assert queue.since(3) is None
     queue.add(3, 9.0)
     assert 3 in queue
+
+
+def test_of_sources_that_have_cost_the_same_the_one_that_joins_comes_first() -> None:
+    queue = FairQueue()
+    queue.add(1, 0.0, "hostile")
+    for _ in range(3):
+        segment, since = queue.pop()
+        queue.charge(segment, 1 << 20)
+        queue.add(segment, since)
+    queue.add(2, 0.0, "good")
+    assert queue.pop() == (2, 0.0)

@@ -21,7 +21,7 @@ from tracesidecar.encode.jsonl import decode_lines
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline import intake
-from tracesidecar.pipeline.chunk_reader import MOST_LINES, MOST_REJECTED
+from tracesidecar.pipeline.chunk_reader import FEW_LINES, MOST_LINES, MOST_REJECTED
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
 from tracesidecar.sinks.directory import sink as directory
@@ -89,6 +89,18 @@ def test_garbage_is_read_in_smaller_pieces_until_it_ends(traces: Path) -> None:
     assert sizes[5:] == [MOST_LINES - MOST_REJECTED]
     assert [line.start for line in prepared.quarantined] == list(range(0, len(garbage), 8))
     assert read_lines(prepared) == valid
+
+
+def test_after_a_chunk_that_took_long_the_others_of_its_file_are_shorter(traces: Path) -> None:
+    (traces / "a.jsonl").write_bytes(b'{"n":1}\n' * (2 * MOST_LINES))
+
+    async def act(worker: Worker) -> PreparedBatch:
+        [segment] = (await worker.run(WorkerContext.scan, full=True)).scan.changed
+        await worker.run(lambda context: context._chunks.shorten(segment))
+        return await fill(worker)
+
+    prepared = play(traces, act)
+    assert {each.end - each.start for each in prepared.plan.ranges} == {8 * FEW_LINES}
 
 
 @pytest.mark.parametrize("is_draining", [False, True])

@@ -28,6 +28,10 @@ STEP_SECONDS = 0.02
 """After so long a step ends, however little it has taken: the other sinks, the scan and the health
 pages have their turn.
 """
+LONG_CHUNK_SECONDS = 0.05
+"""After a chunk that took so long, others of its file have fewer lines, if there are other sources
+that would wait for the end of a step.
+"""
 TOGETHER_BYTES = 64 << 20
 """Sinks that are no further apart than this go side by side; one with a backlog goes alone."""
 
@@ -148,6 +152,7 @@ class BatchFiller:
 
     def _fill_from_next(self, sink: SinkCursors, builder: BatchBuilder, sources: set[str]) -> int:
         """Take a chunk of the next ready segment; return how many source bytes it has."""
+        began = time.monotonic()
         segment, since = sink.next_ready()
         if sink.is_finished(segment):
             return 0
@@ -169,6 +174,8 @@ class BatchFiller:
         self._add(sink, builder, clean, at)
         sink.take(segment, builder.reached[segment], since)
         sources.add(clean.segment.source)
+        if sink.has_several_sources and time.monotonic() - began > LONG_CHUNK_SECONDS:
+            self._chunks.shorten(segment)
         return clean.end - clean.start
 
     def _add(

@@ -21,6 +21,9 @@ MOST_LINES = 2048
 real traces has fewer.
 """
 
+FEW_LINES = 512
+"""How many lines those chunks of a file have that come after one that took long."""
+
 MOST_REJECTED = 256
 """How many lines the chunk has that comes after one with so many rejected lines: why a line is
 rejected takes many times as long to find out as that it is valid.
@@ -63,7 +66,7 @@ class ChunkReader:
         self._sources = sources
         self._line_metrics = line_metrics
         self._limit = cache_bytes
-        self._garbage: set[int] = set()
+        self._most_lines: dict[int, int] = {}
         self._waiting: dict[int, tuple[int, float]] = {}
         self._unfinished: dict[int, _Unfinished] = {}
         self._cache: OrderedDict[tuple[int, int], CleanChunk] = OrderedDict()
@@ -122,7 +125,7 @@ class ChunkReader:
 
     def _shorten(self, chunk: Chunk, at: Checkpoint) -> Chunk:
         """Return the chunk, or only its first lines if it has very many."""
-        most = MOST_REJECTED if chunk.segment.id in self._garbage else MOST_LINES
+        most = self._most_lines.get(chunk.segment.id, MOST_LINES)
         if chunk.documents or chunk.data.count(b"\n") <= most:
             return chunk
         end = 0
@@ -144,13 +147,17 @@ class ChunkReader:
     def _take(self, chunk: Chunk, clean: CleanChunk) -> CleanChunk:
         self._waiting.pop(chunk.segment.id, None)
         if len(clean.rejected) >= MOST_REJECTED:
-            self._garbage.add(chunk.segment.id)
-        else:
-            self._garbage.discard(chunk.segment.id)
+            self._most_lines[chunk.segment.id] = MOST_REJECTED
+        elif self._most_lines.get(chunk.segment.id) == MOST_REJECTED:
+            del self._most_lines[chunk.segment.id]
         clean = self._cleaner.take(chunk, clean)
         self._line_metrics.count(clean)
         self._remember(clean)
         return clean
+
+    def shorten(self, segment: int) -> None:
+        """Give the chunks of a segment fewer lines from now on."""
+        self._most_lines.setdefault(segment, FEW_LINES)
 
     def count(self, clean: CleanChunk) -> None:
         """Count a chunk that was read elsewhere, unless it is counted already."""
@@ -189,7 +196,9 @@ class ChunkReader:
     def forget_all_but(self, known: Container[int]) -> None:
         """Drop what is remembered of segments that are over."""
         self._line_metrics.forget_all_but(known)
-        self._garbage = {segment for segment in self._garbage if segment in known}
+        self._most_lines = {
+            segment: lines for segment, lines in self._most_lines.items() if segment in known
+        }
         self._waiting = {
             segment: since for segment, since in self._waiting.items() if segment in known
         }

@@ -28,6 +28,11 @@ class FairQueue:
         """The sources that have segments which are ready, and a turn."""
         return frozenset(source for source in self._ready if source not in self._paused)
 
+    @property
+    def has_several_sources(self) -> bool:
+        """Whether segments of more than one source have been ready so far."""
+        return len(self._cost) > 1
+
     def pause(self, sources: frozenset[str]) -> None:
         """Give these sources no turn until they go on."""
         self._paused = sources
@@ -56,7 +61,8 @@ class FairQueue:
 
     def pop(self) -> tuple[int, float]:
         """Return the next segment and since when it is ready; it is no longer ready then."""
-        ready = (source for source in self._ready if source not in self._paused)
+        # of those that have cost the same, the one that became ready last has waited for the others
+        ready = (source for source in reversed(self._ready) if source not in self._paused)
         source = min(ready, key=self._cost.__getitem__)
         waiting = self._ready[source]
         found = waiting.popitem(last=False)

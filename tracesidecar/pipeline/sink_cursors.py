@@ -67,6 +67,11 @@ class SinkCursors:
         return self._ready.sources
 
     @property
+    def has_several_sources(self) -> bool:
+        """Whether the sink reads more than one source."""
+        return self._ready.has_several_sources
+
+    @property
     def known_segments(self) -> int:
         """How many segments the sink has committed something of."""
         return len(self._committed)
