@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tracesidecar.tail.turns import ALONE, LEAST, TURN_SECONDS, Turns
+import pytest
+
+from tracesidecar.tail.turns import ALONE, LEAST, TURN_SECONDS, Turns, Work
 
 
 class Clock:
@@ -59,3 +61,17 @@ def test_a_scan_of_a_single_source_has_more_time() -> None:
             clock.now += TURN_SECONDS / 10
             taken[sources] += 1
     assert taken[1] >= ALONE * (taken[2] - 5)
+
+
+@pytest.mark.parametrize("work", ["recheck", "withheld"])
+def test_what_comes_again_in_every_scan_does_not_make_the_next_one_come_sooner(work: Work) -> None:
+    clock = Clock()
+    turns = Turns(2, clock)
+    turns.begin(is_bounded=True)
+    clock.now += 2 * TURN_SECONDS
+    while turns.take(0, work):
+        pass
+    assert not turns.has_more
+    while turns.take(0, "new"):
+        pass
+    assert turns.is_urgent

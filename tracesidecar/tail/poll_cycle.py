@@ -202,7 +202,8 @@ class PollCycle:
         return [file for file in place.directory.files.with_name(place.name) if file.state in _MET]
 
     def _has_turn(self, source: int) -> bool:
-        return self._scan.turns.take(source, "arrival")
+        has_room = self._admission.has_room(source)
+        return self._scan.turns.take(source, "arrival" if has_room else "withheld")
 
     def _drain_announcements(self) -> set[str]:
         if self._watcher is None:

@@ -37,16 +37,21 @@ Work = Literal[
     "directory",
     "entry",
     "arrival",
+    "withheld",
     "copy",
     "deleted",
 ]
 """notice: announced paths. new: names that are looked at first. known: files that have changed.
 recheck: files that changed lately. sibling: files beside one whose end is looked for. directory:
 directories that are listed. entry: directories that are entered. arrival: files that were kept as
-they arrived. copy: files that may be copies in progress. deleted: files without a name.
+they arrived. withheld: such files of a source at its limit. copy: files that may be copies in
+progress. deleted: files without a name.
 """
 
 _MET_FIRST: frozenset[Work] = frozenset({"notice", "new", "directory", "entry", "arrival"})
+
+_ENDLESS: frozenset[Work] = frozenset({"recheck", "withheld"})
+"""What comes again in every scan, and need not make the next one come sooner."""
 
 _DECIDED_LATER: frozenset[Work] = frozenset({"new", "sibling", "arrival"})
 """What makes a new file known, about which the scan decides once it has met all of them."""
@@ -95,7 +100,7 @@ class Turns:
         if now + self._owed_seconds >= self._ends_at:
             done = self._done[source, work]
             if done >= LEAST:
-                self.has_more = self.has_more or work != "recheck"  # which never ends
+                self.has_more = self.has_more or work not in _ENDLESS
                 self.is_urgent = self.is_urgent or work in _MET_FIRST
                 return False
             self._done[source, work] = done + 1

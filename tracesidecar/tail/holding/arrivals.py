@@ -615,6 +615,8 @@ class Arrivals:
                 continue
             else:
                 yield arrival, status
+                if inode in self._kept:  # if there is no time for all, the others come first
+                    self._kept[inode] = self._kept.pop(inode)
 
     def find(self, file: File) -> Arrival | None:
         """Return the arrival as which a file is kept."""
