@@ -22,7 +22,8 @@ _KEY_LOG = "SSLKEYLOGFILE"
 _SEARCH_PATHS = frozenset(
     {
         *("PATH", "LD_LIBRARY_PATH", "AWS_DATA_PATH", "KRB5_CONFIG", "SSL_CERT_DIR"),
-        *("XDG_CONFIG_DIRS", "XDG_DATA_DIRS"),
+        *("XDG_CONFIG_DIRS", "XDG_DATA_DIRS", "SASL_PATH", "SASL_CONF_PATH", "KRB5_KDC_PROFILE"),
+        *("GCONV_PATH", "LOCPATH", "NLSPATH"),
     }
 )
 """Lists of places, separated by colons. An empty entry means the current directory."""
@@ -30,18 +31,34 @@ _SEARCH_PATHS = frozenset(
 _PLACES = frozenset(
     {
         *("HOME", "TMPDIR", "TEMP", "TMP", "BASH_ENV", "ENV", "HOSTALIASES", "NETRC"),
-        "SQLITE_TMPDIR",
+        *("SQLITE_TMPDIR", "TZDIR", "RESOLV_HOST_CONF", "CREDENTIALS_DIRECTORY"),
         *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"),
-        *("OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES"),
-        *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"),
+        "XDG_RUNTIME_DIR",
+        *("OPENSSL_CONF", "OPENSSL_CONF_INCLUDE", "OPENSSL_ENGINES", "OPENSSL_MODULES"),
+        *("RANDFILE", "CTLOG_FILE", "QLOGDIR"),
+        *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CURL_HOME", "AWS_CA_BUNDLE"),
         *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+        *("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_LOGIN_CACHE_DIRECTORY"),
         *("BOTO_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG"),
         *("GOOGLE_API_CERTIFICATE_CONFIG", "AZURE_CONFIG_DIR", "AZURE_CLIENT_CERTIFICATE_PATH"),
         *("AZURE_FEDERATED_TOKEN_FILE", "PGPASSFILE", "PGSERVICEFILE", "PGSYSCONFDIR"),
         *("PGSSLCERT", "PGSSLKEY", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR"),
+        *("KRB5CCNAME", "KRB5_KTNAME", "KRB5_CLIENT_KTNAME", "KRB5_TRACE", "KRB5RCACHEDIR"),
+        *("KRB5RCACHENAME", "GSS_MECH_CONFIG", "GSSPROXY_SOCKET"),
+        *("LDAPCONF", "LDAPRC", "LDAPTLS_CACERT", "LDAPTLS_CACERTDIR", "LDAPTLS_CERT"),
+        *("LDAPTLS_KEY", "LDAPTLS_CRLFILE", "LDAPTLS_RANDFILE"),
     }
 )
-"""Files and directories that the libraries of this process, or the process itself, read."""
+"""Files and directories that the libraries of this process, or the process itself, read.
+
+Of OpenSSL, libpq with Kerberos and LDAP, librdkafka with SASL, the clouds' packages, glibc, curl.
+"""
+
+_KINDS = ("FILE:", "DIR:", "WRFILE:", "SRVTAB:", "dfl:", "file2:")
+"""What stands before a place of Kerberos (krb5, "Credential cache", "keytab", "replay cache")."""
+
+_NO_PLACES = {"PGSSLROOTCERT": ("system",), "KRB5CCNAME": ("KEYRING:", "KCM:", "MEMORY:", "API:")}
+"""Words, and the beginnings of values, that name something else than a place."""
 
 
 class Caller(NamedTuple):
@@ -111,26 +128,43 @@ def _place_of(package: ModuleType) -> str:
 
 
 def _without_current_directory(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that hold: those without a relative place in them."""
+    """Return the variables that hold: those without a relative place in them.
+
+    A `~` is written out, because many a reader (OpenSSL, say) takes it for a name in the current
+    directory.
+    """
+    home = environment.get("HOME", "")
     kept: dict[str, str] = {}
     for name, value in environment.items():
         if name == _KEY_LOG or name.startswith("PYTHON"):
             continue  # what Python's own variables do, they have done by now
         if name in _SEARCH_PATHS:
-            places = _absolute_places(value)
+            places = _absolute_places(value, home)
             if places or not value:
                 kept[name] = ":".join(places)
-        elif name not in _PLACES or not value or _is_absolute(value):
+        elif name not in _PLACES or not value or value.startswith(_NO_PLACES.get(name, ())):
             kept[name] = value
+        elif place := _find_place(value, "" if name == "HOME" else home):
+            kept[name] = place
     return kept
 
 
-def _absolute_places(value: str) -> list[str]:
-    return [place for place in value.split(":") if os.path.isabs(place)]
+def _absolute_places(value: str, home: str = "") -> list[str]:
+    places = (_write_out(place, home) for place in value.split(":"))
+    return [place for place in places if os.path.isabs(place)]
 
 
-def _is_absolute(place: str) -> bool:
-    return os.path.isabs(place) or place == "~" or place.startswith("~/")
+def _find_place(value: str, home: str) -> str | None:
+    """Return a place as an absolute path, behind the word for its kind; None if it is relative."""
+    kind = next((kind for kind in _KINDS if value.startswith(kind)), "")
+    place = _write_out(value.removeprefix(kind), home)
+    return kind + place if os.path.isabs(place) else None
+
+
+def _write_out(place: str, home: str) -> str:
+    """Return a place with the home directory instead of `~`, if there is an absolute one."""
+    is_home = place == "~" or place.startswith("~/")
+    return home + place[1:] if is_home and os.path.isabs(home) else place
 
 
 def _absolute_modules(search_path: Sequence[str], python_path: str) -> list[str]:
@@ -149,11 +183,19 @@ def _list_ignored(environment: Mapping[str, str], kept: Mapping[str, str]) -> tu
     That is not PATH, which often has a relative entry in vain, nor what the loader has read by now.
     """
     names = {*_PLACES, *_SEARCH_PATHS, _KEY_LOG} - {"PATH", "LD_LIBRARY_PATH"}
-    lost = {name for name in names if environment.get(name) != kept.get(name)}
+    lost = {name for name in names if len(_entries(name, environment)) != len(_entries(name, kept))}
     python_path = environment.get("PYTHONPATH", "")
     if python_path and _absolute_places(python_path) != python_path.split(":"):
         lost.add("PYTHONPATH")
     return tuple(sorted(lost))
+
+
+def _entries(name: str, environment: Mapping[str, str]) -> list[str]:
+    """Return what a variable names: nothing if it is not set, else at least one entry."""
+    if name not in environment:
+        return []
+    value = environment[name]
+    return value.split(":") if name in _SEARCH_PATHS else [value]
 
 
 def _replace_environment(wanted: Mapping[str, str]) -> None:

@@ -24,7 +24,26 @@ from tracesidecar.isolation import find_program, isolation, python_command
         ("PATH", ".", None),
         ("LD_LIBRARY_PATH", ":/opt/lib", "/opt/lib"),
         ("AWS_CONFIG_FILE", "aws", None),
-        ("AWS_CONFIG_FILE", "~/aws", "~/aws"),
+        ("AWS_CONFIG_FILE", "~/aws", "/home/me/aws"),
+        ("OPENSSL_CONF", "~/o.cnf", "/home/me/o.cnf"),
+        ("XDG_CACHE_HOME", "~", "/home/me"),
+        ("SSL_CERT_FILE", "~somebody/ca.pem", None),
+        ("SSL_CERT_DIR", "~/certs:certs:/etc/certs", "/home/me/certs:/etc/certs"),
+        ("PATH", "~/bin:/bin", "/home/me/bin:/bin"),
+        ("OPENSSL_CONF_INCLUDE", "inc", None),
+        ("SASL_PATH", "sasl:/opt/sasl", "/opt/sasl"),
+        ("KRB5CCNAME", "cc", None),
+        ("KRB5CCNAME", "FILE:cc", None),
+        ("KRB5CCNAME", "DIR:~/cc", "DIR:/home/me/cc"),
+        ("KRB5CCNAME", "FILE:/run/cc", "FILE:/run/cc"),
+        ("KRB5CCNAME", "KEYRING:persistent:0", "KEYRING:persistent:0"),
+        ("KRB5_KTNAME", "WRFILE:keys", None),
+        ("KRB5_TRACE", "trace", None),
+        ("LDAPCONF", "~/ldap.conf", "/home/me/ldap.conf"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token", None),
+        ("PGSSLROOTCERT", "system", "system"),
+        ("HOME", "~", None),
+        ("HOME", "~/me", None),
         ("AWS_CONFIG_FILE", "/etc/aws", "/etc/aws"),
         ("HOME", ".", None),
         ("SSL_CERT_FILE", "", ""),
@@ -37,11 +56,50 @@ from tracesidecar.isolation import find_program, isolation, python_command
 def test_a_variable_holds_if_it_does_not_lead_to_the_current_directory(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, holds: str | None
 ) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv(name, value)
     with isolation() as caller:
         assert os.environ.get(name) == holds
         assert caller.environment[name] == value
     assert os.environ[name] == value
+
+
+def test_a_home_that_is_no_place_makes_no_place_of_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    for home in ("here", "~", ""):
+        monkeypatch.setenv("HOME", home)
+        monkeypatch.setenv("OPENSSL_CONF", "~/o.cnf")
+        with isolation() as caller:
+            assert "OPENSSL_CONF" not in os.environ
+            assert "OPENSSL_CONF" in caller.ignored
+
+
+def test_what_is_only_written_in_another_way_is_not_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "~/aws")
+    monkeypatch.setenv("SSL_CERT_DIR", "~/certs")
+    with isolation() as caller:
+        assert not {"AWS_CONFIG_FILE", "SSL_CERT_DIR"} & {*caller.ignored}
+    monkeypatch.setenv("SSL_CERT_DIR", "~/certs:certs")
+    with isolation() as caller:
+        assert "SSL_CERT_DIR" in caller.ignored
+
+
+def test_a_tilde_that_nobody_expands_leads_to_no_planted_file(desk: Desk, tmp_path: Path) -> None:
+    """OpenSSL opens `./~/openssl.cnf`, which may name a library to load."""
+    place = tmp_path / "planted"
+    (place / "~").mkdir(parents=True)
+    os.mkfifo(place / "~" / "openssl.cnf")  # who opens it to read waits for a writer for ever
+    done = subprocess.run(
+        [PROGRAM, "scan", "."],
+        env={**desk.environment(), "OPENSSL_CONF": "~/openssl.cnf"},
+        cwd=place,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_modules_are_not_searched_for_in_the_current_directory(
