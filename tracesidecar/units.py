@@ -54,24 +54,61 @@ class Origin(NamedTuple):
     value: str
 
 
+Piece = str | Origin
+"""A part of a text: as it is written in the configuration, or a value that came from elsewhere."""
+
+
 class Interpolated(str):
     """A text of the configuration in which values stand that came from elsewhere."""
 
-    __slots__ = ("_origins",)
+    __slots__ = ("_pieces",)
 
-    _origins: tuple[Origin, ...]
+    _pieces: tuple[Piece, ...]
 
     @classmethod
-    def of(cls, text: str, origins: Iterable[Origin]) -> Self:
-        """Return the text with the values that stand in it."""
+    def of(cls, text: str, pieces: Iterable[Piece]) -> Self:
+        """Return the text that was made of the pieces, though it may have changed since."""
         made = cls(text)
-        made._origins = tuple(origins)
+        made._pieces = _align(text, tuple(pieces))
         return made
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces that the text consists of, in order."""
+        return self._pieces if hasattr(self, "_pieces") else (str(self),)
 
     @property
     def origins(self) -> tuple[Origin, ...]:
         """The values from elsewhere that stand in the text."""
-        return self._origins if hasattr(self, "_origins") else ()
+        return tuple(piece for piece in self.pieces if isinstance(piece, Origin))
+
+
+def _align(text: str, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """Return the pieces of a text that became an absolute path after it was put together."""
+    values = [piece.value if isinstance(piece, Origin) else piece for piece in pieces]
+    if "".join(values) == text:
+        return pieces
+    origins = [piece for piece in pieces if isinstance(piece, Origin)]
+    aligned: list[Piece] = []
+    end = len(text)
+    for origin in reversed(origins):
+        start = text.rfind(origin.value, 0, end)
+        if start < 0:  # it was changed itself (`a//b/../c`)
+            return _hide_end(text, pieces)
+        aligned += [text[start + len(origin.value) : end], origin]
+        end = start
+    return tuple(reversed([*aligned, text[:end]]))
+
+
+def _hide_end(text: str, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """Return the beginning of a text that was there before its first value, and one for the rest.
+
+    Of a path that did not begin so, it is the first slash.
+    """
+    first = pieces[0] if isinstance(pieces[0], str) else ""
+    shown = first if first and text.startswith(first) else text[: text.startswith("/")]
+    references = [piece.reference for piece in pieces if isinstance(piece, Origin)]
+    return (shown, Origin(" ".join(references), text[len(shown) :]))
 
 
 class Secret(Interpolated):

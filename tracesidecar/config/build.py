@@ -131,8 +131,8 @@ class ConfigurationBuilder:
             }
         if isinstance(value, list):
             return [self._mark(item, (*path, index)) for index, item in enumerate(value)]
-        origins = self._decoder.origins.get(path)
-        return Interpolated.of(value, origins) if isinstance(value, str) and origins else value
+        pieces = self._decoder.pieces.get(path)
+        return Interpolated.of(value, pieces) if isinstance(value, str) and pieces else value
 
     def _explain_format(
         self, sink: str, options: type[SinkOptions], block: object, path: KeyPath

@@ -10,7 +10,7 @@ import msgspec
 
 from tracesidecar.config.messages import describe_type, describe_value, nearest, one_of
 from tracesidecar.config.problems import KeyPath, Problem
-from tracesidecar.units import Interpolated, Origin, Seconds, Secret, Size
+from tracesidecar.units import Interpolated, Piece, Seconds, Secret, Size
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -22,13 +22,13 @@ class InvalidValue(Exception):
 class OptionsDecoder:
     """Decodes tables into structs.
 
-    `origins` are the keys whose text came from the environment or a file, with what it came from:
+    `pieces` are the keys whose text came from the environment or a file, with what it consists of:
     it is never shown, and may be converted to a number.
     """
 
-    def __init__(self, origins: Mapping[KeyPath, tuple[Origin, ...]] | None = None) -> None:
+    def __init__(self, pieces: Mapping[KeyPath, tuple[Piece, ...]] | None = None) -> None:
         self.problems: list[Problem] = []
-        self.origins = origins or {}
+        self.pieces = pieces or {}
 
     def struct(self, kind: type[S], table: object, path: KeyPath) -> S:
         """Decode one table. Raises InvalidValue after collecting every mistake in it."""
@@ -106,7 +106,7 @@ class OptionsDecoder:
         return by_tag[written]
 
     def _leaf(self, kind: object, value: object, path: KeyPath) -> object:
-        is_interpolated = path in self.origins
+        is_interpolated = path in self.pieces
         try:
             return msgspec.convert(
                 value, cast("type[object]", kind), strict=not is_interpolated, dec_hook=read_custom
@@ -138,7 +138,7 @@ def read_custom(kind: type, value: object) -> object:
     if not isinstance(value, str):
         raise TypeError("expected a string")
     if kind is Secret:
-        return Secret.of(value, value.origins if isinstance(value, Interpolated) else ())
+        return Secret.of(value, value.pieces if isinstance(value, Interpolated) else (value,))
     return kind.parse(value) if issubclass(kind, Size | Seconds) else value
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.config.problems import KeyPath, Problem
-from tracesidecar.units import Origin
+from tracesidecar.units import Origin, Piece
 
 _REFERENCE = re.compile(r"\$?\$\{([^}]*)\}?")
 _ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -22,11 +22,11 @@ _FILE_LIMIT = 64 * 1024
 class InterpolatedDocument:
     """The document with its references replaced, the keys that had one, and the mistakes.
 
-    `origins` has for each key the values that stand in its text now. No message contains one.
+    `pieces` has for each key what its text consists of now. No message contains a value.
     """
 
     document: dict[str, object]
-    origins: dict[KeyPath, tuple[Origin, ...]] = field(default_factory=dict)
+    pieces: dict[KeyPath, tuple[Piece, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -66,21 +66,21 @@ class _Resolver:
         return value
 
     def text(self, value: str, path: KeyPath) -> str:
-        origins: list[Origin] = []
-
-        def substitute(match: re.Match[str]) -> str:
-            replaced = self.replace(match)
-            if not match.group().startswith("$$"):
-                origins.append(Origin(_without_default(match), replaced))
-            return replaced
-
+        pieces: list[Piece] = []
+        done = 0
         try:
-            replaced = _REFERENCE.sub(substitute, value)
-            self.result.origins[path] = tuple(origins)
-            return replaced
+            for match in _REFERENCE.finditer(value):
+                pieces.append(value[done : match.start()])
+                replaced = self.replace(match)
+                is_literal = match.group().startswith("$$")
+                pieces.append(replaced if is_literal else Origin(_without_default(match), replaced))
+                done = match.end()
         except _Unresolved as error:
             self.result.problems.append(Problem(path, str(error)))
             return ""
+        pieces.append(value[done:])
+        self.result.pieces[path] = tuple(pieces)
+        return "".join(piece.value if isinstance(piece, Origin) else piece for piece in pieces)
 
     def replace(self, match: re.Match[str]) -> str:
         written = match.group()

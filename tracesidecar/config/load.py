@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -24,7 +23,7 @@ from tracesidecar.config.tenants import find_mixed_tenants, separate_tenants
 from tracesidecar.config.trust import NotTrusted, read_found
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.masking import Mask
-from tracesidecar.units import Origin
+from tracesidecar.units import Origin, Piece
 
 SEARCHED = ("tracesidecar.toml", "/etc/tracesidecar/config.toml")
 """The paths to try when neither `--config` nor `$TRACESIDECAR_CONFIG` names a file."""
@@ -98,13 +97,13 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> ConfigurationReport
     interpolated = interpolate(document, environ, folder)
     if interpolated.problems:
         return ConfigurationReport(chosen, None, _locate(interpolated.problems, chosen, lines), ())
-    origins = interpolated.origins
-    decoder = OptionsDecoder(origins)
+    pieces = interpolated.pieces
+    decoder = OptionsDecoder(pieces)
     configuration = ConfigurationBuilder(decoder, folder, environ).build(interpolated.document)
     if configuration is None:
-        problems = _mask(decoder.problems, origins)
+        problems = _mask(decoder.problems, pieces)
         return ConfigurationReport(chosen, None, _locate(problems, chosen, lines), ())
-    return _check(chosen, configuration, lines, origins)
+    return _check(chosen, configuration, lines, pieces)
 
 
 def guess_state_directory(path: str | None, environ: Mapping[str, str]) -> str:
@@ -149,15 +148,15 @@ def _check(
     path: str | None,
     configuration: Configuration,
     lines: Mapping[KeyPath, int] | None,
-    origins: Mapping[KeyPath, tuple[Origin, ...]],
+    pieces: Mapping[KeyPath, tuple[Piece, ...]],
 ) -> ConfigurationReport:
     file = path or EMBEDDED
     found = list(exposures(configuration))
     rejected = [each for each in found if each.is_rejected]
     accepted = [each for each in found if not each.is_rejected]
     contradicting = [*contradictions(configuration), *find_mixed_tenants(configuration)]
-    problems = _mask([*contradicting, *rejected], origins)
-    warnings = _mask([*absent_directories(configuration), *accepted], origins) if path else []
+    problems = _mask([*contradicting, *rejected], pieces)
+    warnings = _mask([*absent_directories(configuration), *accepted], pieces) if path else []
     return ConfigurationReport(
         path,
         separate_tenants(configuration),
@@ -167,14 +166,14 @@ def _check(
 
 
 def _mask(
-    problems: Iterable[Problem], origins: Mapping[KeyPath, tuple[Origin, ...]]
+    problems: Iterable[Problem], pieces: Mapping[KeyPath, tuple[Piece, ...]]
 ) -> list[Problem]:
     """Put references in the place of values: an option may quote what another of its block has."""
 
     def mask(path: KeyPath) -> Mask:
         block = path[:2]
-        beside = (found for key, found in origins.items() if key[: len(block)] == block)
-        return Mask(itertools.chain.from_iterable(beside))
+        beside = (found for key, found in pieces.items() if key[: len(block)] == block)
+        return Mask(each for found in beside for each in found if isinstance(each, Origin))
 
     return [Problem(each.path, mask(each.path).apply(each.message)) for each in problems]
 

@@ -9,7 +9,7 @@ import hashlib
 import importlib
 
 from tracesidecar.encode import Content
-from tracesidecar.masking import Mask
+from tracesidecar.masking import describe_with_references, list_references
 from tracesidecar.sanitize import redact_path
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.sink import Promise, Sink, SinkType, StoredObjects
@@ -57,9 +57,11 @@ def build_sink(options: SinkOptions) -> Sink:
 def destination_of(options: SinkOptions) -> str:
     """Name where the sink delivers, without values from elsewhere and without secrets.
 
-    The path of a webhook is one, also where the configuration has it in clear.
+    The path of a webhook is one, also where the configuration has it in clear. A name that cannot
+    be made without a value is the references alone.
     """
-    return redact_path(Mask.of(options).apply(_real_destination(options)))
+    name = describe_with_references(options, sink_type(options.type).destination)
+    return redact_path(name or f"{options.type}:{' '.join(list_references(options))}")
 
 
 def destination_key_of(options: SinkOptions) -> str:
@@ -69,9 +71,7 @@ def destination_key_of(options: SinkOptions) -> str:
     the real one: another value is another destination.
     """
     real, shown = _real_destination(options), destination_of(options)
-    if shown == real:
-        return real
-    return f"{shown}{_DIGEST}{hashlib.sha256(real.encode()).hexdigest()[:16]}"
+    return real if shown == real else f"{shown}{_DIGEST}{_digest(real)}"
 
 
 def show_destination(key: str) -> str:
@@ -80,13 +80,23 @@ def show_destination(key: str) -> str:
 
 
 def is_former_key(key: str | None, options: SinkOptions) -> bool:
-    """Return whether a key names this destination as an earlier version did: unmasked."""
-    return key == _real_destination(options) != destination_key_of(options)
+    """Return whether a key names this destination as an earlier version did.
+
+    Then it was not masked, or masked in another way.
+    """
+    if key is None or key == destination_key_of(options):
+        return False
+    real = _real_destination(options)
+    return key == real or key.endswith(f"{_DIGEST}{_digest(real)}")
 
 
 def is_key_of(key: str | None, options: SinkOptions) -> bool:
     """Return whether the state directory knows this destination by a key, new or former."""
     return key == destination_key_of(options) or is_former_key(key, options)
+
+
+def _digest(destination: str) -> str:
+    return hashlib.sha256(destination.encode()).hexdigest()[:16]
 
 
 def _real_destination(options: SinkOptions) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.transport import TlsOptions, is_unverified, list_clear_proxies
-from tracesidecar.units import Seconds
+from tracesidecar.units import Interpolated, Seconds
 
 _SOURCE = "{source}"
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
@@ -49,7 +49,10 @@ class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, k
     def narrow_to(self, source: str, identity: str) -> Self:
         """Return the options of the sink that ships one source alone, below its own prefix."""
         narrowed = super().narrow_to(source, identity)
-        return msgspec.structs.replace(narrowed, prefix=self.prefix.replace(_SOURCE, identity))
+        prefix = self.prefix.replace(_SOURCE, identity)
+        if isinstance(self.prefix, Interpolated):
+            prefix = Interpolated.of(prefix, self.prefix.pieces)
+        return msgspec.structs.replace(narrowed, prefix=prefix)
 
     @property
     def trusts_any_server(self) -> bool:
