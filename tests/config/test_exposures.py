@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
@@ -20,6 +21,21 @@ CREDENTIALS = {
     "http with a header": 'type = "http"\nurl = "http://HOST/"\nheaders = { X-Api-Key = "k" }\n',
     "http with a token in its path": 'type = "http"\nurl = "http://HOST/${env:HOOK}"\n',
     "http with a token in its query": 'type = "http"\nurl = "http://HOST/in?t=${env:HOOK}"\n',
+    "an address that ends in a value": 'type = "http"\nurl = "http://HOST${env:PLACE}"\n',
+    "http with a key in its query": 'type = "http"\nurl = "http://HOST/in?api_key=abc123"\n',
+    "http with a code in its query": 'type = "http"\nurl = "http://HOST/in?code=a1"\n',
+    "http with a signature in its query": 'type = "http"\nurl = "http://HOST/in?sv=1&sig=a"\n',
+    "http with a key in camel case": 'type = "http"\nurl = "http://HOST/in?subscriptionKey=a1"\n',
+    "a webhook in clear": 'type = "http"\n'
+    'url = "http://HOST/services/T0123ABCD/B0456EFGH/zYxWvUtSrQpOnMlKjIhG1234"\n',
+    "a UUID in its path": 'type = "otlp"\n'
+    'url = "http://HOST/inputs/0f8fad5b-d9cb-469f-a165-70867728950e/tag/x"\n',
+    "an HMAC": 'type = "http"\nurl = "http://HOST/in"\n'
+    'signature = { secret = "aGVsbG8gaGVsbG8=" }\n',
+    "a value in a header that is harmless by its name": 'type = "http"\nurl = "http://HOST/in"\n'
+    'headers = { Accept-Language = "${env:HOOK}" }\n',
+    "a list of brokers in one": 'type = "kafka"\nbrokers = ["127.0.0.1:9092,HOST:9092"]\n'
+    'topic = "t"\nsasl = { username = "u", password = "p" }\n',
     "a token endpoint": 'type = "http"\nurl = "https://h.example/"\nauth = { type = "oauth2", '
     'token_url = "http://HOST/token", client_id = "i", client_secret = "s" }\n',
     "otlp": 'type = "otlp"\nurl = "http://HOST:4318/v1/logs"\nheaders = { api-key = "k" }\n',
@@ -44,7 +60,12 @@ HARMLESS = {
     "http without credentials": 'type = "http"\nurl = "http://HOST/${env:NOTHING:-}"\n'
     'headers = { Content-Type = "text/plain" }\n',
     "https": 'type = "http"\nurl = "https://HOST/"\nauth = { type = "bearer", token = "t" }\n',
-    "an address that is a value as a whole": 'type = "http"\nurl = "${env:URL}"\n',
+    "an address that is a value as a whole, without a path": 'type = "http"\nurl = "${env:BARE}"\n',
+    "an address that begins with a value": 'type = "http"\nurl = "${env:BARE}v1/logs"\n',
+    "a path and a query that say nothing": 'type = "http"\n'
+    'url = "http://HOST/my-collector-production-01/in?pipeline=traces&design=2&author=me"\n',
+    "amazon with keys, where only STS is clear": 'type = "s3"\nbucket = "traces"\n'
+    'endpoint_url = "https://HOST"\naccess_key = "k"\nsecret_key = "s"\n',
     "kafka with TLS": 'type = "kafka"\nbrokers = ["HOST:9093"]\ntopic = "t"\n'
     'sasl = { username = "u", password = "p" }\ntls = {}\n',
     "kafka without a user": 'type = "kafka"\nbrokers = ["HOST:9092"]\ntopic = "t"\n',
@@ -56,9 +77,10 @@ HARMLESS = {
 
 
 @pytest.fixture(autouse=True)
-def values(folder: Folder) -> None:
-    """What the configurations refer to."""
-    folder.environ |= {"HOOK": "T0123ABCD", "URL": "http://collector.example/v1/logs"}
+def values(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the configurations refer to, and a home without a password file."""
+    monkeypatch.setenv("HOME", str(folder.path))
+    folder.environ |= {"HOOK": "T0123ABCD", "PLACE": "/T0123", "BARE": "http://collector.example/"}
     (folder.path / "key.json").write_text("{}")
 
 
@@ -133,6 +155,99 @@ def test_the_credentials_of_a_proxy_are_judged_like_those_of_a_sink(
     assert inspect("http://me:hunter2@proxy.example:3128") == ([], [])
 
 
+S3 = 'type = "s3"\nbucket = "traces"\n'
+GCS = 'type = "gcs"\nbucket = "traces"\n'
+KEY_FILE = 'credentials_file = "key.json"\n'
+PLAIN = 'type = "sql"\nurl = "postgresql://u@HOST/db?sslmode=disable"\n'
+
+
+@pytest.mark.parametrize(
+    ("sink", "variable", "value", "part"),
+    [
+        (S3, "AWS_ENDPOINT_URL", "http://HOST", "HOST (AWS_ENDPOINT_URL)"),
+        (S3, "AWS_ENDPOINT_URL_S3", "http://HOST:9000", "HOST (AWS_ENDPOINT_URL_S3)"),
+        (S3, "AWS_ENDPOINT_URL_STS", "http://HOST", "HOST (AWS_ENDPOINT_URL_STS)"),
+        (GCS + KEY_FILE, "STORAGE_EMULATOR_HOST", "http://HOST", "HOST (STORAGE_EMULATOR_{})"),
+        (GCS, "STORAGE_EMULATOR_HOST", "http://HOST", "HOST (STORAGE_EMULATOR_{})"),
+        (GCS + KEY_FILE, "API_ENDPOINT_OVERRIDE", "http://HOST", "HOST (API_ENDPOINT_OVERRIDE)"),
+        (PLAIN, "PGPASSWORD", "hunter2", "the credentials in PGPASSWORD go to HOST"),
+        (PLAIN, "PGSERVICE", "traces", "the credentials in PGSERVICE go to HOST"),
+        (
+            GCS,
+            "ALL_PROXY",
+            "http://me:hunter2@HOST:3128",
+            "the credentials in ALL_PROXY go to HOST",
+        ),
+    ],
+)
+def test_what_the_environment_adds_is_judged_too(
+    folder: Folder,
+    monkeypatch: pytest.MonkeyPatch,
+    sink: str,
+    variable: str,
+    value: str,
+    part: str,
+) -> None:
+    def inspect(host: str, more: str = "") -> tuple[list[str], list[str]]:
+        monkeypatch.setenv(variable, value.replace("HOST", host))
+        found = inspect_sink(folder, sink, host, more)
+        assert "hunter2" not in str(found)
+        problems, warnings = ([*dict.fromkeys(each)] for each in found)
+        return problems, warnings
+
+    problems, warnings = inspect("collector.example")
+    assert part.replace("HOST", "collector.example").format("HOST") in problems[0]
+    assert warnings == []
+    problems, (warning, *_) = inspect("10.1.2.3")
+    assert "the next release rejects this" in warning
+    assert problems == []
+    assert inspect("10.1.2.3", "insecure = true\n") == ([], [])
+    assert inspect("127.0.0.1") == ([], [])
+    monkeypatch.delenv(variable)
+    assert inspect_sink(folder, sink, "collector.example") == ([], [])
+
+
+def test_the_options_of_a_store_come_before_the_environment(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.setenv(name, "http://collector.example")
+    keys = 'access_key = "k"\nsecret_key = "s"\n'
+    own = 'endpoint_url = "https://me.example"\n'
+    assert inspect_sink(folder, S3 + keys + own, "") == ([], [])
+    assert inspect_sink(folder, GCS + KEY_FILE + own, "") == ([], [])
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert inspect_sink(folder, S3, "") == ([], [])
+
+
+@pytest.mark.parametrize("field", ["token_uri", "token_url", "service_account_impersonation_url"])
+def test_the_server_that_a_credentials_file_names_is_judged(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    key = folder.path / "key.json"
+    key.write_text(json.dumps({"type": "service_account", field: "http://tokens.example/t"}))
+    (problem,), _ = inspect_sink(folder, GCS + KEY_FILE, "")
+    assert f"credentials go to tokens.example ({field} of {key}) in clear text" in problem
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    (problem,), _ = inspect_sink(folder, GCS, "")
+    assert "tokens.example" in problem
+    key.write_text(json.dumps({field: "https://tokens.example/t", "type": 3}))
+    assert inspect_sink(folder, GCS, "") == ([], [])
+    key.write_text("[")
+    assert inspect_sink(folder, GCS, "") == ([], [])
+
+
+def test_a_password_file_counts_as_a_password(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder.path / "pgpass"
+    monkeypatch.setenv("PGPASSFILE", str(file))
+    assert inspect_sink(folder, PLAIN, "db.example") == ([], [])
+    file.write_text("*:*:*:*:hunter2\n")
+    (problem,), _ = inspect_sink(folder, PLAIN, "db.example")
+    assert "the credentials in PGPASSFILE go to db.example" in problem
+
+
 @pytest.mark.parametrize("sink", HARMLESS.values(), ids=HARMLESS)
 def test_what_needs_no_warning_has_none(folder: Folder, sink: str) -> None:
     assert inspect_sink(folder, sink, "collector.example") == ([], [])
@@ -203,6 +318,23 @@ def test_what_others_may_read_or_forge_is_a_warning(folder: Folder, more: str, p
     assert part in warning.message
     assert warning.line > len(SOURCE.splitlines())
     assert not report.problems
+
+
+def test_an_address_that_is_a_value_as_a_whole_is_judged_by_its_path(folder: Folder) -> None:
+    sink = 'type = "http"\nurl = "${env:URL}"\n'
+    folder.environ["URL"] = "http://collector.example/v1/logs"
+    (problem,), _ = inspect_sink(folder, sink, "")
+    assert "credentials go to ${env:URL} in clear text, and that is a public address" in problem
+    folder.environ["URL"] = "http://collector.example?v=1"
+    (problem,), _ = inspect_sink(folder, sink, "")
+    assert "${env:URL}" in problem
+    folder.environ["URL"] = "http://10.1.2.3/v1/logs"
+    problems, (warning,) = inspect_sink(folder, sink, "")
+    assert "credentials go to ${env:URL} in clear text: anyone" in warning
+    assert problems == []
+    for harmless in ("http://127.0.0.1/v1/logs", "https://h.example/v1/logs", "http://h.example/"):
+        folder.environ["URL"] = harmless
+        assert inspect_sink(folder, sink, "") == ([], [])
 
 
 def test_a_host_that_is_a_value_is_judged_and_not_shown(folder: Folder) -> None:

@@ -55,7 +55,8 @@ def _judge(clear: ClearText, options: SinkOptions, path: KeyPath) -> Exposure | 
             "change them; use TLS",
         )
     whose = "credentials" if clear.variable is None else f"the credentials in {clear.variable}"
-    sent = f"{whose} go to {clear.host} in clear text"
+    where = clear.host if clear.named_by is None else f"{clear.host} ({clear.named_by})"
+    sent = f"{whose} go to {where} in clear text"
     match reach_of(clear.host):
         case Reach.PUBLIC if not options.insecure:
             return Exposure(

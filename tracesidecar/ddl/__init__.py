@@ -17,7 +17,12 @@ from tracesidecar.ddl import (
     sqlite,
 )
 from tracesidecar.ddl.agent_traces import TURN_COLUMNS, turn_type, turns_table
-from tracesidecar.ddl.apply import ENGINES_TO_APPLY, apply_statements, put_templates
+from tracesidecar.ddl.apply import (
+    ENGINES_TO_APPLY,
+    apply_statements,
+    list_clear_hosts,
+    put_templates,
+)
 from tracesidecar.ddl.elasticsearch import Template, templates
 from tracesidecar.ddl.json_schema import event_schema
 from tracesidecar.ddl.lake_location import LAKE_ROOTS, Lake, LakeFormat
@@ -41,6 +46,7 @@ __all__ = [
     "duckdb_file",
     "event_schema",
     "iceberg",
+    "list_clear_hosts",
     "postgres",
     "put_templates",
     "spark",

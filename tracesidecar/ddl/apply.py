@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import http.client
 import importlib.util
+import os
 import urllib.error
 import urllib.parse
+from collections.abc import Mapping
 
 import msgspec
 
@@ -19,6 +21,10 @@ ENGINES_TO_APPLY = ("duckdb", "postgres", "elasticsearch")
 """Engines that can be reached from here; for others the statements are printed."""
 TIMEOUT_SECONDS = 30.0
 ANSWER_LIMIT_BYTES = 4 << 20
+
+_MAY_BE_CLEAR = frozenset({"disable", "allow", "prefer"})
+_OWN_HOSTS = frozenset({"", "localhost", "127.0.0.1", "::1"})
+_TLS = frozenset({"sslmode", "sslrootcert"})
 
 
 class _Version(msgspec.Struct):
@@ -42,6 +48,70 @@ def apply_statements(engine: str, where: str, statements: tuple[Statement, ...])
     definitions = [statement for statement in statements if statement.use == "define"]
     (_duckdb if engine == "duckdb" else _postgres)(where, definitions)
     return [statement.name for statement in definitions]
+
+
+def list_clear_hosts(engine: str, where: str) -> tuple[str, ...]:
+    """Return the servers that `--apply` would send credentials without encryption.
+
+    For PostgreSQL these are in the URL, or where libpq finds them. Raises ConfigurationError.
+    """
+    if engine == "elasticsearch":
+        parts = _split_address(where)
+        is_clear = parts.scheme == "http" and parts.username is not None
+        return (parts.hostname or "",) if is_clear else ()
+    if engine != "postgres":
+        return ()
+    found = _read_postgres(where)
+    if found.get("sslmode", "prefer") not in _MAY_BE_CLEAR or not _has_password(found):
+        return ()
+    return tuple(filter(None, (found.get("hostaddr") or found.get("host") or "").split(",")))
+
+
+def _has_password(found: Mapping[str, str]) -> bool:
+    file = found.get("passfile") or os.path.expanduser("~/.pgpass")
+    return bool(found.get("password")) or "service" in found or os.path.exists(file)
+
+
+def _read_postgres(url: str) -> dict[str, str]:
+    """Return the parameters of a connection, with those that libpq takes from the environment.
+
+    Without a word on TLS, a server of another machine is verified, as by the sink.
+    """
+    _require_package("psycopg", "sql")
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        given = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+    except psycopg.ProgrammingError:  # not chained: it may quote the password
+        raise ConfigurationError(
+            "--apply needs the address of the database: postgresql://user@host:5432/database"
+        ) from None
+    known = {
+        option.keyword.decode(): option.val.decode()
+        for option in psycopg.pq.Conninfo.get_defaults()
+        if option.val
+    }
+    found = {**known, **given}
+    if found.get("sslmode", "prefer") == "prefer" and "sslmode" not in given:
+        hosts = (found.get("hostaddr") or found.get("host") or "").split(",")
+        if not all(host.startswith("/") or host in _OWN_HOSTS for host in hosts):
+            found["sslmode"] = "verify-full"
+            found.setdefault("sslrootcert", "system")
+    return found
+
+
+def _split_address(url: str) -> urllib.parse.SplitResult:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        _ = parts.hostname, parts.port
+    except ValueError:
+        parts = urllib.parse.urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(
+            "--apply needs the address of the server: https://user:password@host:9200"
+        )
+    return parts
 
 
 def _require_package(package: str, extra: str) -> None:
@@ -74,14 +144,18 @@ def _duckdb(path: str, statements: list[Statement]) -> None:
 def _postgres(url: str, statements: list[Statement]) -> None:
     _require_package("psycopg", "sql")
     import psycopg
+    from psycopg.conninfo import make_conninfo
 
     try:
-        with psycopg.connect(url, connect_timeout=int(TIMEOUT_SECONDS)) as database:
+        way = {key: value for key, value in _read_postgres(url).items() if key in _TLS}
+        address = make_conninfo(url, **way)
+        with psycopg.connect(address, connect_timeout=int(TIMEOUT_SECONDS)) as database:
             for statement in statements:
                 database.execute(statement.text.encode())
     except psycopg.OperationalError as error:
         raise ConfigurationError(
-            "PostgreSQL cannot be reached, or rejected the credentials: check the URL"
+            "PostgreSQL cannot be reached, rejected the credentials, or has a certificate that is "
+            "not trusted here: check the URL, which may end in ?sslrootcert=FILE"
         ) from error
     except psycopg.Error as error:
         raise ConfigurationError(
@@ -96,10 +170,7 @@ def put_templates(url: str) -> list[str]:
     The server is asked which of the two it is. User and password may be part of the URL. Raises
     ConfigurationError if that fails.
     """
-    if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
-        raise ConfigurationError(
-            "--apply needs the address of the server: https://user:password@host:9200"
-        )
+    _split_address(url)
     try:
         info = msgspec.json.decode(_request(url, "GET", "", b""), type=_Info)
         made = templates(

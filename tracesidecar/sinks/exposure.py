@@ -37,14 +37,15 @@ class Reach(Enum):
 class ClearText:
     """What goes to a host without encryption: credentials, or only records.
 
-    `key` is the option that says so. The credentials are those of the proxy in `variable` of the
-    environment, if there is one.
+    `key` is the option that says so. The credentials are those in `variable` of the environment
+    (for a proxy, say), if there is one. `named_by` says what names the host if no option does.
     """
 
     key: str
     host: str
     has_credentials: bool
     variable: str | None = None
+    named_by: str | None = None
 
 
 def reach_of(host: str) -> Reach:

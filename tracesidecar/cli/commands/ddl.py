@@ -23,14 +23,17 @@ from tracesidecar.ddl import (
     duckdb,
     event_schema,
     iceberg,
+    list_clear_hosts,
     postgres,
     put_templates,
     spark,
     sqlite,
     templates,
 )
+from tracesidecar.errors import ConfigurationError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.sanitize import printable
+from tracesidecar.sinks import Reach, reach_of
 
 ENGINES: dict[str, Callable[[Lake, date], tuple[Statement, ...]]] = {
     "athena": lambda lake, _: athena.statements(lake),
@@ -82,6 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHERE",
         help="create the tables: in a DuckDB file, or at the URL of a PostgreSQL or Elasticsearch",
     )
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="with --apply: credentials may go to a public address without TLS",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -97,6 +105,8 @@ def execute(arguments: argparse.Namespace) -> int:
             f"run the statements for {engine} yourself"
         )
         return ExitCode.USAGE
+    if arguments.apply:
+        _judge_way(engine, arguments.apply, is_insecure=arguments.insecure)
     found = find_lake(load_to_read(arguments.config, os.environ), arguments.sink)
     if found is None:
         complain(f"tracesidecar ddl: no sink {printable(arguments.sink)} keeps objects")
@@ -115,6 +125,28 @@ def execute(arguments: argparse.Namespace) -> int:
         return _report_applied(apply_statements(engine, arguments.apply, statements), arguments)
     _print(engine, found, lake, statements, as_json=arguments.json)
     return ExitCode.DONE
+
+
+def _judge_way(engine: str, where: str, *, is_insecure: bool) -> None:
+    """Raise ConfigurationError, or warn, if credentials would be readable on the way.
+
+    By the rules for sinks.
+    """
+    for host in list_clear_hosts(engine, where):
+        reach = reach_of(host)
+        if reach is Reach.THIS_MACHINE:
+            continue
+        sent = f"credentials go to {printable(host)} in clear text"
+        if reach is Reach.PUBLIC and not is_insecure:
+            raise ConfigurationError(
+                f"{sent}, and that is a public address: use TLS, or give --insecure if everybody "
+                "on the way may read them"
+            )
+        if not is_insecure:
+            complain(
+                f"tracesidecar ddl: warning: {sent}: anyone on the network path can read and use "
+                "them; use TLS, or give --insecure; the next release rejects this without it"
+            )
 
 
 def _yesterday() -> date:

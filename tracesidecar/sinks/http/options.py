@@ -64,7 +64,11 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def has_credentials(self) -> bool:
         """Whether requests have credentials, in a header or in the address."""
-        return super().has_credentials or carries_credentials(self.headers)
+        return (
+            super().has_credentials
+            or self.signature is not None
+            or carries_credentials(self.headers)
+        )
 
     def body_headers(self, compression: Compression) -> dict[str, str]:
         """Return the headers that describe a body, together with the configured ones."""

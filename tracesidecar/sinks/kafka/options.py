@@ -77,8 +77,9 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
         if self.sasl is None or self.tls is not None:
             return ()
         return tuple(
-            ClearText("brokers", broker.rpartition(":")[0], has_credentials=True)
-            for broker in self.brokers
+            ClearText("brokers", broker.strip().rpartition(":")[0], has_credentials=True)
+            for several in self.brokers
+            for broker in several.split(",")
         )
 
     @property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator, Mapping
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -64,17 +66,34 @@ class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, k
 
         Every request is made with credentials.
         """
-        parts = urlsplit(self.store_address or "https:")
+        address, named_by = self.store_address or "https:", None
+        if self.store_address is None and self.environment_address is not None:
+            named_by, address = self.environment_address
+        parts = _split(address)
         key, host = self.address_key, parts.hostname or ""
-        proxies = list_clear_proxies(key, parts.scheme, host)
+        proxies = list_clear_proxies(key, parts.scheme, host, takes_all=self.takes_all_proxy)
         if parts.scheme != "http":
             return proxies
-        return (ClearText(key, host, has_credentials=True), *proxies)
+        return (ClearText(key, host, has_credentials=True, named_by=named_by), *proxies)
 
     @property
     def store_address(self) -> str | None:
         """The URL of the store; None for the usual one, and for one without credentials."""
         return None
+
+    @property
+    def environment_address(self) -> tuple[str, str] | None:
+        """The variable of the environment that names the store, and its URL.
+
+        It holds where no option names the store. None if there is none, or one that is sent no
+        credentials.
+        """
+        return None
+
+    @property
+    def takes_all_proxy(self) -> bool:
+        """Whether the client takes the proxy in ALL_PROXY: the package `requests` does."""
+        return True
 
     @property
     def address_key(self) -> str:
@@ -86,3 +105,25 @@ class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, k
         """What every key begins with: empty, or the prefix with a slash at its end."""
         prefix = self.prefix.strip("/")
         return f"{prefix}/" if prefix else ""
+
+
+def find_variable(*names: str) -> tuple[str, str] | None:
+    """Return the first of some variables of the environment that is not empty, with its value."""
+    return next(((name, os.environ[name]) for name in names if os.environ.get(name)), None)
+
+
+def list_clear_addresses(key: str, addresses: Mapping[str, object]) -> Iterator[ClearText]:
+    """Yield the servers beside the store that get credentials without TLS, by what names them."""
+    for named_by, address in addresses.items():
+        parts = _split(address) if isinstance(address, str) else None
+        if parts is not None and parts.scheme == "http":
+            yield ClearText(key, parts.hostname or "", has_credentials=True, named_by=named_by)
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        _ = parts.hostname  # it may be no address
+    except ValueError:
+        return urlsplit("https:")  # the client says so
+    return parts

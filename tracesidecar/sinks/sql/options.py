@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -75,15 +77,33 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
     def list_clear_text(self) -> tuple[ClearText, ...]:
         """Return the server if it is sent a password without TLS."""
         address = Address.of(self.url)
-        has_password = bool(address.password or self.password or self.password_file)
-        if address.kind != "postgresql" or self.tls or not address.is_plain or not has_password:
+        if address.kind != "postgresql" or self.tls or not address.is_plain:
             return ()
-        return (ClearText("url", address.host, has_credentials=True),)
+        if address.password or self.password or self.password_file:
+            return (ClearText("url", address.host, has_credentials=True),)
+        variable = find_password_variable(os.environ)
+        if variable is None:
+            return ()
+        return (ClearText("url", address.host, has_credentials=True, variable=variable),)
 
     def list_written(self) -> tuple[str, ...]:
         """Return the database, and what SQLite or DuckDB keeps beside it."""
         address = Address.of(self.url)
         return tuple(address.path + ending for ending in _ENDINGS.get(address.kind, ()))
+
+
+def find_password_variable(environ: Mapping[str, str]) -> str | None:
+    """Return where libpq finds a password if it is given none; None if nowhere.
+
+    PostgreSQL's documentation, "Environment Variables", "The Password File", "The Connection
+    Service File".
+    """
+    for name in ("PGPASSWORD", "PGSERVICE"):
+        if environ.get(name):
+            return name
+    if os.path.exists(environ.get("PGPASSFILE") or os.path.expanduser("~/.pgpass")):
+        return "PGPASSFILE" if environ.get("PGPASSFILE") else "~/.pgpass"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,11 @@ def connection_string(options: Options, address: Address) -> str:
         "keepalives_idle": 30,
         **_tls(options, address),
     }
-    given = {"host": address.host, "user": address.user, "password": _password(options, address)}
-    return make_conninfo("", **{**{key: value for key, value in given.items() if value}, **found})
+    given = {"user": address.user, "password": _password(options, address)}
+    where = {"host": address.host, "hostaddr": ""}  # empty, PGHOST and PGHOSTADDR do not hold
+    return make_conninfo(
+        "", **{**where, **{key: value for key, value in given.items() if value}, **found}
+    )
 
 
 def _password(options: Options, address: Address) -> str:

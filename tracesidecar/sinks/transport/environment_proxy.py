@@ -18,12 +18,17 @@ def find_proxy(scheme: str, host: str) -> str | None:
     return urllib.request.getproxies().get(scheme) or None
 
 
-def list_clear_proxies(key: str, scheme: str, host: str) -> tuple[ClearText, ...]:
+def list_clear_proxies(
+    key: str, scheme: str, host: str, *, takes_all: bool = False
+) -> tuple[ClearText, ...]:
     """Return the proxy for a host if it is given its own credentials without TLS.
 
-    `key` is the option that has the address of the host.
+    `key` is the option that has the address of the host. With `takes_all`, ALL_PROXY holds where no
+    other is set, as for the package `requests`.
     """
     proxy = find_proxy(scheme, host)
+    if proxy is None and takes_all:
+        scheme, proxy = "all", find_proxy("all", host)
     if proxy is None:
         return ()
     try:

@@ -11,6 +11,7 @@ import msgspec
 from yarl import URL
 
 from tracesidecar.model import Compression
+from tracesidecar.sanitize import redact_path
 from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.transport.environment_proxy import list_clear_proxies
@@ -24,13 +25,23 @@ from tracesidecar.sinks.transport.http_auth import (
 from tracesidecar.sinks.transport.http_client import HttpClient
 from tracesidecar.sinks.transport.http_responses import CREDENTIALS_REJECTED, HttpResponse
 from tracesidecar.sinks.transport.tls import TlsOptions, is_unverified
-from tracesidecar.units import Interpolated, Seconds
+from tracesidecar.units import Interpolated, Origin, Seconds
 
 _NO_CREDENTIALS = frozenset(
     {"accept", "accept-language", "content-language", "content-type", "user-agent", "x-scope-orgid"}
 )
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_AUTHORITY = re.compile(r"[^:/?#]*://[^/?#]*")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+_CREDENTIAL_WORDS = frozenset(
+    {
+        *("auth", "authorization", "code", "credential", "credentials", "jwt", "pass", "pwd"),
+        *("sas", "session", "sig", "signature"),
+    }
+)
+_CREDENTIAL_ENDS = ("key", "password", "secret", "token")
+_LONG_RUN = re.compile(r"[A-Za-z0-9]{20,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _OWN_HEADERS = frozenset(
     {"content-encoding", "content-length", "transfer-encoding", "idempotency-key"}
 )
@@ -90,7 +101,7 @@ class EndpointOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_o
     @property
     def has_credentials(self) -> bool:
         """Whether requests have credentials, in a header or in the address."""
-        return self.auth is not None or _has_value_in_path(self.url)
+        return self.auth is not None or _has_credentials_in_path(self.url)
 
 
 class Endpoint:
@@ -167,8 +178,14 @@ class Endpoint:
 
 
 def carries_credentials(headers: Mapping[str, str]) -> bool:
-    """Return whether a header of a request may be a credential: all may but a few."""
-    return any(name.lower() not in _NO_CREDENTIALS for name in headers)
+    """Return whether a header of a request may be a credential.
+
+    All may but a few, and these too with a value from the environment or a file.
+    """
+    return any(
+        name.lower() not in _NO_CREDENTIALS or (isinstance(value, Interpolated) and value.origins)
+        for name, value in headers.items()
+    )
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -188,16 +205,42 @@ def _is_clear(url: str) -> bool:
     return URL(url).scheme == "http"
 
 
-def _has_value_in_path(url: str) -> bool:
-    """Return whether a value from the environment or a file stands in path or query.
+def _has_credentials_in_path(url: str) -> bool:
+    """Return whether path or query may have a credential: the token of a webhook, say.
 
-    It is the token of a webhook, say. An address that is such a value as a whole is not judged.
+    A value from the environment or a file counts as one, also if it is the whole address and has a
+    path. So does what looks like one where the configuration has it in clear.
     """
-    if not isinstance(url, Interpolated):
+    authority = _AUTHORITY.match(url)
+    begin = authority.end() if authority else 0
+    if not url[begin:].strip("/"):
         return False
-    _, _, rest = url.partition("://")
-    path = rest.partition("/")[2]
-    return any(value and value in path for _, value in url.origins)
+    if isinstance(url, Interpolated):
+        at = 0
+        for piece in url.pieces:
+            text = piece.value if isinstance(piece, Origin) else piece
+            at += len(text)
+            if isinstance(piece, Origin) and text and at > begin + 1:
+                return True
+    query = URL(url).query
+    return (
+        any(map(_names_credential, query))
+        or any(map(_looks_random, (*URL(url).parts, *query.values())))
+        or redact_path(url) != url
+    )
+
+
+def _names_credential(name: str) -> bool:
+    """Return whether a parameter of a query is a credential by its name: `code`, `Api-Key`."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    return any(word in _CREDENTIAL_WORDS or word.endswith(_CREDENTIAL_ENDS) for word in words)
+
+
+def _looks_random(part: str) -> bool:
+    """Return whether a part of an address is one that nobody would give as a name."""
+    return any(
+        re.search("[0-9]", run) and re.search("[A-Za-z]", run) for run in _LONG_RUN.findall(part)
+    )
 
 
 def without_query(url: str) -> str:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tracesidecar.sinks.object_store.errors import StoreError
+from tracesidecar.sinks.object_store.gcs.options import FILE_VARIABLE
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
 SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
-FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def credentials(file: str | None, *, is_emulator: bool) -> Credentials:

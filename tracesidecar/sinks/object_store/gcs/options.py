@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from tracesidecar.sinks.object_store.options import ObjectStoreOptions
+from tracesidecar.sinks.exposure import ClearText
+from tracesidecar.sinks.object_store.options import (
+    ObjectStoreOptions,
+    find_variable,
+    list_clear_addresses,
+)
 from tracesidecar.units import Size
+
+FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
+_ADDRESS_VARIABLES = ("STORAGE_EMULATOR_HOST", "API_ENDPOINT_OVERRIDE")
+"""What Google's client takes its address from, in this order, if it is given none."""
+
+_TOKEN_ADDRESSES = ("token_uri", "token_url", "service_account_impersonation_url")
+"""Fields of a file with credentials: servers that are sent proofs of who we are, or tokens."""
 
 CHUNK_BYTES = 256 << 10
 """Parts of a resumable upload must be multiples of this."""
@@ -49,6 +64,31 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
     def store_address(self) -> str | None:
         """The URL of the store; None for Google's, and for an emulator without credentials."""
         return self.endpoint_url if self.credentials_file else None
+
+    @property
+    def environment_address(self) -> tuple[str, str] | None:
+        """The address that Google's client takes from the environment.
+
+        It is sent the machine's own credentials, if the options have none.
+        """
+        return None if self.endpoint_url else find_variable(*_ADDRESS_VARIABLES)
+
+    def list_clear_text(self) -> tuple[ClearText, ...]:
+        """Return the store, a proxy, and the servers that give tokens, without TLS."""
+        return (*super().list_clear_text(), *self._list_clear_token_servers())
+
+    def _list_clear_token_servers(self) -> Iterator[ClearText]:
+        file = self.credentials_file
+        if file is None and not (self.endpoint_url or "").startswith("http:"):
+            file = os.environ.get(FILE_VARIABLE)
+        if not file:
+            return
+        try:
+            found = msgspec.json.decode(Path(file).read_bytes(), type=dict[str, object])
+        except (OSError, ValueError):  # the connection says so
+            return
+        addresses = {f"{name} of {file}": found.get(name) for name in _TOKEN_ADDRESSES}
+        yield from list_clear_addresses("credentials_file", addresses)
 
     @property
     def where(self) -> str:

@@ -11,7 +11,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
+from tracesidecar.sinks.exposure import Reach, reach_of
 from tracesidecar.sinks.object_store.answers import (
     UNREADABLE,
     describe_answer,
@@ -326,7 +328,7 @@ def _make_client(options: Options) -> BaseClient:
     if not all(key.isprintable() for key in keys if key):
         raise StoreError("UnusableCredentials")
     session = boto3.session.Session()
-    return session.client(
+    client = session.client(
         "s3",
         region_name=options.region or session.region_name or "us-east-1",
         endpoint_url=options.endpoint_url,
@@ -344,6 +346,19 @@ def _make_client(options: Options) -> BaseClient:
             max_pool_connections=2,
         ),
     )
+    if options.endpoint_url is None and not options.insecure:
+        _require_safe_way(client.meta.endpoint_url)
+    return client
+
+
+def _require_safe_way(endpoint: str) -> None:
+    """Raise StoreError if the endpoint of a settings file would get our signatures in clear text.
+
+    Those of the options and of the environment are judged with the configuration.
+    """
+    parts = urlsplit(endpoint)
+    if parts.scheme == "http" and reach_of(parts.hostname or "") is Reach.PUBLIC:
+        raise StoreError("EndpointInClear")
 
 
 def _store_error(

@@ -15,6 +15,12 @@ ERRORS = ErrorTable.of(
         "UnauthorizedSSOTokenError SSOTokenLoadError MetadataRetrievalError UnusableCredentials",
     ),
     ErrorRow(
+        "configuration",
+        "nothing was sent, because endpoint_url in the AWS configuration file is public, without "
+        "TLS: write https there, or set insecure = true here if everybody on the way may read it",
+        "EndpointInClear",
+    ),
+    ErrorRow(
         "clock",
         "this machine's clock differs by more than the store allows: set the clock",
         "RequestTimeTooSkewed",

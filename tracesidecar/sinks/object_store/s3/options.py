@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime, timedelta
 from typing import Literal
@@ -9,7 +10,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tracesidecar.sinks.object_store.options import ObjectStoreOptions
+from tracesidecar.sinks.exposure import ClearText
+from tracesidecar.sinks.object_store.options import (
+    ObjectStoreOptions,
+    find_variable,
+    list_clear_addresses,
+)
 from tracesidecar.sinks.object_store.s3 import checksums
 from tracesidecar.units import Secret, Size
 
@@ -118,6 +124,24 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
         return self.endpoint_url
 
     @property
+    def environment_address(self) -> tuple[str, str] | None:
+        """The endpoint that the SDK takes from the environment."""
+        return _find_endpoint("S3")
+
+    @property
+    def takes_all_proxy(self) -> bool:
+        """Whether the client takes the proxy in ALL_PROXY: the SDK does not."""
+        return False
+
+    def list_clear_text(self) -> tuple[ClearText, ...]:
+        """Return the store, a proxy, and the services that give credentials, without TLS."""
+        found = super().list_clear_text()
+        if self.access_key is not None or self.credentials_file is not None:
+            return found
+        asked = dict(filter(None, map(_find_endpoint, ("STS", "SSO", "SSO_OIDC", "SIGNIN"))))
+        return (*found, *list_clear_addresses("credentials_file", asked))
+
+    @property
     def where(self) -> str:
         """The bucket, as errors and logs name it."""
         return f"bucket {self.bucket} at {self.endpoint_url or 'AWS'}"
@@ -135,3 +159,13 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
         }
         lock = self.object_lock.put_parameters(now) if self.object_lock is not None else {}
         return {name: value for name, value in configured.items() if value} | lock
+
+
+def _find_endpoint(service: str) -> tuple[str, str] | None:
+    """Return the variable that names the endpoint of a service, and its URL.
+
+    docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return None
+    return find_variable(f"AWS_ENDPOINT_URL_{service}", "AWS_ENDPOINT_URL")
