@@ -44,6 +44,8 @@ _OWN_WORDS = frozenset(
 )
 """Long words of our sentences: that a value has one in it, too, makes it no part of the value."""
 
+_WORD = re.compile(r"[a-z]*")
+
 _HARMLESS_PARTS = frozenset({"true", "false", "http", "https"})
 
 _ESCAPES = re.compile(
@@ -64,9 +66,12 @@ class Mask:
         self._references: dict[str, str] = {}
         self._runs: dict[str, str] = {}
         self._letters: dict[str, str] = {}
+        self._addresses: list[tuple[re.Pattern[str], str]] = []
         for reference, value in origins:
             for form in _forms(value):
                 self._references.setdefault(form, reference)
+            if (address := _address_pattern(value)) is not None:
+                self._addresses.append((address, reference))
             for form in _decode_forms(value):
                 self._learn_runs(form.lower(), reference)
         longest_first = sorted(self._references, key=len, reverse=True)
@@ -108,6 +113,9 @@ class Mask:
     def _find(self, text: str) -> Iterator[_Found]:
         for found in self._pattern.finditer(text):
             yield _Found(*found.span(), self._references[found.group()])
+        for pattern, reference in self._addresses:
+            for found in pattern.finditer(text):
+                yield _Found(*found.span(), reference)
         for view in _views(text):
             yield from self._find_runs(view, text)
             yield from self._find_runs(view.without_punctuation(), text)
@@ -396,6 +404,25 @@ def _decode_forms(value: str) -> Iterator[str]:
         form = decoded
 
 
+def _address_pattern(value: str) -> re.Pattern[str] | None:
+    """Return how host and path of an address are written with a port that it leaves to a default.
+
+    None for a value that is none, or has no path.
+    """
+    try:
+        parts = urlsplit(value)
+        host, path = parts.hostname, parts.path.rstrip("/")
+    except ValueError:
+        return None
+    if not parts.scheme or not host or not path:
+        return None
+    either = "|".join(map(re.escape, {path, unquote(path), quote(unquote(path))}))
+    return re.compile(
+        rf"(?:[a-z][a-z0-9+.-]*://)?(?<![A-Za-z0-9]){re.escape(host)}(?::[0-9]+)?(?:{either})",
+        re.IGNORECASE,
+    )
+
+
 def _parts_of_address(value: str) -> Iterator[str]:
     """Yield what is shown of a value that is a whole address, or the end of one."""
     yield re.split(r"[?#]", value, maxsplit=1)[0]
@@ -410,9 +437,9 @@ def _parts_of_address(value: str) -> Iterator[str]:
         yield f"{parts.scheme}://{parts.netloc}"
         yield f"{parts.scheme}://{host}{port}"
         yield from (f"{host}{port}", host, parts.username or "", parts.password or "")
-        for longer in (parts.path.strip("/"), parts.query):
-            if len(longer) >= SHORTEST_ANYWHERE:  # `logs` is also a word of sentences
-                yield longer
+        for rest in (parts.path.strip("/"), parts.query):
+            if len(rest) >= SHORTEST_ANYWHERE or not _WORD.fullmatch(rest):
+                yield rest  # but `logs` is also a word of sentences
     elif "/" in value:
         yield without_dots.removeprefix("http://host/")
 

@@ -161,6 +161,7 @@ LONG = "Zq9SECRETaa" + "k3J9" * 80 + "Zq9SECRETbb"
         ('type = "sql"\nurl = "duckdb:////none/${env:V}/x.db"', "Zq9SECRETaa\nx: Zq9SECRETbb"),
         ('type = "sql"\nurl = "postgresql://u@127.0.0.1:9/${env:V}"', "Zq9SECRETaa\nZq9SECRETbb"),
         ('type = "sql"\nurl = "postgresql://u@${env:V}/db"', "Zq9SECRETaa.invalid"),
+        ('type = "sql"\nurl = "${env:V}"', "postgresql://zq9u:zq9pw@Zq9Db.invalid/zq9db"),
         (
             'type = "kafka"\ntopic = "t"\ntls = {}\nbrokers = ["${env:V}"]\ntimeout = "2s"',
             "Zq9SECRETaa.invalid:9,Zq9SECRETbb.invalid:9",
@@ -254,6 +255,9 @@ def test_no_mistake_shows_a_value(folder: Folder, mistake: str) -> None:
         ("my-credentials-7", "it rejects my-credentials", "it rejects X"),
         ("m\u00fcnchen-one", "dns: xn--mnchen-one-9db", "dns: X"),
         ("wXwXwXwXwX", "X is X", "X is X"),
+        ("postgresql://u:p@Db.Example/dbx", "to postgresql://db.example:5432/dbx was", "to X was"),
+        ("postgresql://u:p@Db.Example/db1", 'no database "db1"', 'no database "X"'),
+        ("postgresql://u:p@db/x", "to postgresql://db:5432/x was", "to X was"),
     ],
 )
 def test_a_value_is_masked_in_the_forms_that_are_shown(value: str, text: str, masked: str) -> None:

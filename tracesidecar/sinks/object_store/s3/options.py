@@ -139,6 +139,8 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
         if self.access_key is not None or self.credentials_file is not None:
             return found
         asked = dict(filter(None, map(_find_endpoint, ("STS", "SSO", "SSO_OIDC", "SIGNIN"))))
+        if self.endpoint_url is None and self.environment_address is not None:
+            asked.pop(self.environment_address[0], None)  # one variable, one sentence
         return (*found, *list_clear_addresses("credentials_file", asked))
 
     @property
