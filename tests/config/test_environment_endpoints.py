@@ -78,6 +78,21 @@ def test_the_environment_does_not_move_a_database(
     assert server.received == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "variable"), [("s3", "AWS_ENDPOINT_URL"), ("gcs", "STORAGE_EMULATOR_HOST")]
+)
+def test_an_error_of_a_store_names_the_variable_that_names_it(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, kind: str, variable: str
+) -> None:
+    answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    own = 'access_key = "k"\nsecret_key = "s"\n' if kind == "s3" else ""
+    with listening(answer=answer) as server:
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{server.port}")
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nobody/has/this.json")
+        check = connect(folder, f'type = "{kind}"\nbucket = "traces"\n{own}')
+    assert f"bucket traces at the address in {variable}" in check.detail
+
+
 def test_an_endpoint_in_a_settings_file_gets_no_signature_in_clear_text(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +136,25 @@ def test_credentials_of_ddl_are_judged_like_those_of_a_sink(
     shown = capsys.readouterr().err
     assert said in shown
     assert "hunter2" not in shown
+
+
+def test_ddl_sends_credentials_in_clear_text_where_that_is_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a proxy that the environment names, as a name of no server cannot be reached."""
+    configuration = tmp_path / "tracesidecar.toml"
+    configuration.write_text(f'{SOURCE}[[sink]]\nname = "o"\ntype = "stdout"\n')
+    answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    where = "http://elastic:hunter2@collector.example:9200"
+    words = ["ddl", "elasticsearch", "--config", str(configuration), "--apply", where]
+    with listening(answer=answer) as server:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
+        assert main(words) == 78
+        assert "a public address" in capsys.readouterr().err
+        assert server.received == []
+        assert main([*words, "--insecure"]) == 78
+    assert "answered 403" in capsys.readouterr().err
+    assert b"authorization: basic" in b"".join(server.received).lower()
 
 
 def test_ddl_sends_a_database_elsewhere_no_password_without_tls(

@@ -93,4 +93,6 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
     @property
     def where(self) -> str:
         """The bucket, as errors and logs name it."""
-        return f"bucket {self.bucket} at {self.endpoint_url or 'Google Cloud'}"
+        found = self.environment_address  # its value is not shown
+        usual = "Google Cloud" if found is None else f"the address in {found[0]}"
+        return f"bucket {self.bucket} at {self.endpoint_url or usual}"

@@ -146,7 +146,9 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
     @property
     def where(self) -> str:
         """The bucket, as errors and logs name it."""
-        return f"bucket {self.bucket} at {self.endpoint_url or 'AWS'}"
+        found = self.environment_address  # its value is not shown
+        usual = "AWS" if found is None else f"the address in {found[0]}"
+        return f"bucket {self.bucket} at {self.endpoint_url or usual}"
 
     def put_parameters(self, now: datetime) -> dict[str, object]:
         """Return the parameters of a PUT at that time, as S3 calls them.
