@@ -164,6 +164,50 @@ def test_files_of_one_name_below_two_roots_are_two_conversations_or_sources(
     assert len(conversations) == (1 if roots == "two sources" else 2)
 
 
+UNIQUE = "7c1e0f52-3b1d-4a57-9d8e-2f6a41c0b9d3"
+ALIKE = (
+    ("alice@acme.com/messages.jsonl", "bob@acme.com/messages.jsonl"),
+    ("carol@acme.com.jsonl", "dan@acme.com.jsonl"),
+    (f"a/{UNIQUE}.jsonl", f"b/{UNIQUE}.jsonl"),
+)
+"""Names of files that are redacted alike, or equal."""
+
+
+def test_files_whose_names_are_equal_when_redacted_keep_all_their_lines_and_conversations(
+    sidecar: Sidecar,
+) -> None:
+    lines = [
+        json.dumps({**message, "uuid": f"m{number}", "timestamp": TIME}).encode()
+        for number, message in enumerate(MESSAGES)
+    ]
+    for name in (name for pair in ALIKE for name in pair):
+        (sidecar.traces / name).parent.mkdir(exist_ok=True)
+        append(sidecar.traces / name, lines)
+    append(sidecar.traces / "numbered.jsonl", lines)
+    append(sidecar.traces / "dated.jsonl", lines)
+    sidecar.configure(both_stores(sidecar), more="[redaction]\npii = true\n")
+    ship(sidecar)
+    found = Counter(str(row["conversation_id"]) for row in rows(sidecar))
+    assert sorted(found.values()) == [6] * 8
+    before = ids(sidecar)
+    assert len(set(before)) == 48
+    assert count_stored(sidecar) == 48
+    # read again from the beginning, after rotations
+    lose_state(sidecar)
+    shutil.rmtree(sidecar.lake)
+    for name, now in (
+        ("numbered.jsonl", "numbered.1.jsonl"),
+        ("dated.jsonl", "dated-20261121.jsonl"),
+        (ALIKE[0][0], f"{ALIKE[0][0]}.1"),
+        (ALIKE[1][0], f"{ALIKE[1][0]}.1"),
+    ):
+        (sidecar.traces / name).rename(sidecar.traces / now)
+    ship(sidecar)
+    assert ids(sidecar) == before
+    assert count_stored(sidecar) == 48
+    assert compact(sidecar) == 48
+
+
 @pytest.mark.parametrize("compressed", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_three_rotated_files_of_equal_lines_are_six_rows(
     sidecar: Sidecar, compressed: bool
@@ -337,6 +381,7 @@ def become_version_1(sidecar: Sidecar, path: Path) -> None:
         journal.execute("DROP TABLE file_identity")
         journal.execute("DROP TABLE file_name")
         journal.execute("DROP TABLE sink_source")
+        journal.execute("DROP TABLE former_file")
         journal.execute("UPDATE meta SET value = CAST('9' AS BLOB) WHERE key = 'schema'")
 
 

@@ -6,16 +6,19 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.dialects.golden import clean_chunk
+from tests.dialects.golden import FIXTURES, clean_chunk, fixtures, interpreter, label_of
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.file_name import FileName, strip_rotation
+from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.ids import REVISED
 from tracesidecar.dialects.interpreter import Identify, Interpreter
 from tracesidecar.dialects.registry import load_dialect
 from tracesidecar.dialects.state import FileIdentity, FileState
+from tracesidecar.rotation import rank_in_family, strip_rotation
 
 UUID = "7c1e0f52-3b1d-4a57-9d8e-2f6a41c0b9d3"
 ULID = "01JABCDEFG0000000000000000"
@@ -69,17 +72,26 @@ def test_a_rotated_file_has_the_name_that_it_had(path: str, name: str) -> None:
         ("", "messages", "messages"),
         ("a", "messages", "messages-" + hashlib.sha256(b"a").hexdigest()[:12]),
         ("a/b", "messages", "messages-" + hashlib.sha256(b"a/b").hexdigest()[:12]),
-        ("a", UUID, UUID),
-        ("a", UUID.replace("-", ""), UUID.replace("-", "")),
-        ("a", ULID, ULID),
+        ("a", UUID, f"{UUID}-" + hashlib.sha256(b"a").hexdigest()[:12]),
+        ("a", ULID, f"{ULID}-" + hashlib.sha256(b"a").hexdigest()[:12]),
+        ("", UUID, UUID),
         ("a", f"{UUID}x", f"{UUID}x-" + hashlib.sha256(b"a").hexdigest()[:12]),
         ("//1/", "messages", "messages-" + hashlib.sha256(b"//1/").hexdigest()[:12]),
     ],
 )
-def test_only_a_name_that_is_unique_by_its_form_is_a_conversation_by_itself(
+def test_a_file_that_names_no_conversation_is_one_of_its_own(
     folder: str, name: str, expected: str
 ) -> None:
     assert FileName(f"/t/{folder}/{name}.jsonl", folder).conversation == expected
+
+
+@pytest.mark.parametrize("name", [UUID, UUID.replace("-", ""), ULID])
+def test_what_an_agent_names_by_its_convention_is_a_conversation_if_unique_by_its_form(
+    name: str,
+) -> None:
+    at = FileName("/t/a/x.jsonl", "a")
+    assert at.name_conversation(name) == name
+    assert at.name_conversation(f"{name}x") != f"{name}x"
 
 
 def test_a_folder_that_is_the_session_is_told_apart_by_the_folder_above_it() -> None:
@@ -121,6 +133,90 @@ def test_a_line_without_an_id_keeps_its_event_id(what: str) -> None:
 def test_a_line_without_an_id_has_another_event_id(what: str) -> None:
     [event] = read([{"n": 1}], identify=place("a"))
     assert [each.event_id for each in OTHER[what]()] != [event.event_id]
+
+
+ROTATED = ["x.1.jsonl", "x.jsonl.1", "x-20261121.jsonl", "x_20261121_120000.jsonl.gz", "x.jsonl.gz"]
+
+
+@pytest.mark.parametrize("name", ROTATED)
+@pytest.mark.parametrize("line", [{"n": 1}, {"uuid": "m1", "role": "user", "content": "hi"}])
+def test_every_name_that_rotation_gives_keeps_the_event_id(
+    line: dict[str, object], name: str
+) -> None:
+    """Both are asked: what follows a file by its name, and what makes its ids."""
+    assert rank_in_family(name)[0] == "x.jsonl"
+    [event] = read([line], "/t/a/x.jsonl", identify=place("a"))
+    [again] = read([line], f"/t/a/{name}", identify=place("a"))
+    assert again.event_id == event.event_id
+
+
+MESSAGE = {"uuid": "m1", "role": "user", "content": "hi"}
+MARK = "[REDACTED:email]"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a", f"{UUID}.jsonl", 0), ("b", f"{UUID}.jsonl", 0)),
+        (("a", "messages.jsonl", 0), ("b", "messages.jsonl", 0)),
+        ((MARK, "messages.jsonl", 0), (MARK, "messages.jsonl", 1)),
+        ((f"{MARK}/x", f"{UUID}.jsonl", 0), (f"{MARK}/x", f"{UUID}.jsonl", 1)),
+        (("", f"{MARK}.jsonl", 0), ("", f"{MARK}.jsonl", 1)),
+    ],
+    ids=["unique names", "names", "redacted folders", "redacted above", "redacted names"],
+)
+def test_equal_lines_of_two_files_that_name_no_conversation_stay_two(
+    one: tuple[str, str, int], other: tuple[str, str, int]
+) -> None:
+    made = [
+        read([MESSAGE], f"/t/{folder}/{name}", identify=place(folder, generation))[0]
+        for folder, name, generation in (one, other)
+    ]
+    assert len({event.event_id for event in made}) == 2
+    assert len({event.conversation_id for event in made}) == 2
+
+
+@pytest.mark.parametrize("key", ["uuid", "session_id"])
+def test_equal_lines_whose_ids_redact_alike_stay_two(key: str) -> None:
+    line = {**MESSAGE, "session_id": "s", key: MARK}
+    files = [("a", "x.jsonl"), ("b", "x.jsonl")]
+    made = [
+        read([line], f"/t/{folder}/{name}", identify=place(folder))[0] for folder, name in files
+    ]
+    assert len({event.event_id for event in made}) == 2
+    assert read([line], "/u/a/x.jsonl.1", identify=place("a"))[0].event_id == made[0].event_id
+
+
+def test_names_that_redact_alike_are_two_conversations_by_what_the_files_begin_with() -> None:
+    made = [
+        read([{"n": number}], f"/t/{MARK}/x.jsonl", identify=place(MARK))[0] for number in (1, 2)
+    ]
+    assert len({event.conversation_id for event in made}) == 2
+    again = read([{"n": 1}], f"/u/{MARK}/x.jsonl.1", identify=place(MARK))
+    assert again[0].conversation_id == made[0].conversation_id
+
+
+@pytest.mark.parametrize("fixture", fixtures(), ids=lambda path: str(path.relative_to(FIXTURES)))
+def test_no_file_of_any_dialect_shares_an_id_but_through_a_conversation_that_its_lines_name(
+    fixture: Path,
+) -> None:
+    content, label = fixture.read_bytes(), label_of(fixture)
+
+    def read_in(folder: str) -> list[Event]:
+        path = label.replace("/home/agent/", f"/home/{folder}/")
+        below = posixpath.dirname(path).removeprefix("/home/")
+        return [
+            each.event for each in interpreter()(path, clean_chunk(content), None, place(below))[0]
+        ]
+
+    here, there = read_in("here"), read_in("there")
+    for one, other in zip(here, there, strict=True):
+        assert one.conversation_id is not None
+        if one.event_id == other.event_id:
+            assert one.conversation_id == other.conversation_id
+            assert one.conversation_id.partition(":")[0].encode() in content
+    text = msgspec.json.encode(here)
+    assert b"\\u0000" not in text
 
 
 def test_numbered_files_are_conversations_of_their_own() -> None:
@@ -194,6 +290,39 @@ def test_what_goes_back_to_what_it_was_is_a_third_version(
     assert [event.supersedes for event in found] == [None, True, True, True]
     again = read(versions, "/u/x.jsonl.1", dialect=dialect)
     assert [event.event_id for event in again] == [event.event_id for event in found]
+
+
+def test_a_message_whose_versions_were_forgotten_has_a_row_for_each_further_one() -> None:
+    rounds = ["A", "B", "A", "A, and more"]
+    count = 3 * REVISED
+    lines = [
+        {"uuid": f"m{number}", "session_id": "s", "role": "user", "content": text}
+        for text in rounds
+        for number in range(count)
+    ]
+    found = [event.event_id for event in read(lines, dialect="generic")]
+    assert len(set(found)) == len(rounds) * count
+    assert [event.event_id for event in read(lines, "/u/x.jsonl.1", dialect="generic")] == found
+    # a restart after each hundredth line changes nothing
+    interpret = Interpreter(load_dialect("generic"), source="agent")
+    state, offset, restarted = None, 0, []
+    for first in range(0, len(lines), 100):
+        rows = b"".join(json.dumps(line).encode() + b"\n" for line in lines[first : first + 100])
+        events, state = interpret("/t/a/x.jsonl", clean_chunk(rows, start=offset), state, place(""))
+        restarted += [each.event.event_id for each in events]
+        offset += len(rows)
+    assert restarted == found
+    # what was never forgotten is not mistaken for it: its id needs no place
+    once = [{**MESSAGE, "uuid": f"n{number}", "session_id": "s"} for number in range(count)]
+    moved = [event.event_id for event in read([{"n": 1}, *once], dialect="generic")[1:]]
+    assert moved == [event.event_id for event in read(once, dialect="generic")]
+
+
+def test_what_is_remembered_of_a_file_is_bounded() -> None:
+    lines = [{**MESSAGE, "uuid": f"m{number}"} for number in range(20 * REVISED)]
+    rows = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    _, state = Interpreter(load_dialect("generic"))("/t/x.jsonl", clean_chunk(rows), None)
+    assert len(state) < 6000
 
 
 def test_versions_are_counted_over_a_restart_and_are_few() -> None:

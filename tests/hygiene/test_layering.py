@@ -32,6 +32,7 @@ LAYERS = (
         "redaction_marker",
         "json_documents",
         "json_size",
+        "rotation",
     },
     {"tail", "sanitize", "dialects"},
     {"encode"},

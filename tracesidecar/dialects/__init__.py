@@ -7,7 +7,7 @@ A dialect's own module is imported when the first file needs it.
 from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
 from tracesidecar.dialects.conflict import LineOrigin, derive_id
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event, TimeSource
-from tracesidecar.dialects.file_name import OTHER_ROOT, FileName, strip_rotation
+from tracesidecar.dialects.file_name import OTHER_ROOT, FileName
 from tracesidecar.dialects.ids import digest_file
 from tracesidecar.dialects.interpreter import DialectEvent, Identify, Interpreter
 from tracesidecar.dialects.prices import cost_source
@@ -39,6 +39,5 @@ __all__ = [
     "digest_file",
     "load_dialects",
     "select_dialect",
-    "strip_rotation",
     "truncate_text",
 ]

@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tracesidecar.redaction_marker import MARKER_START
+from tracesidecar.rotation import rank_in_family
+
+FROM_PATH = "\0"
+"""What a conversation begins with in the state of a mapper while only the path has named it."""
 OTHER_ROOT = "//"
 """What a folder begins with if it is not below the first root of its source: then the number of the
 root follows.
 """
 
 _EXTENSIONS = (".gz", ".zst", ".zstd", ".jsonl", ".ndjson", ".json", ".log")
-_ROTATED = re.compile(
-    r"(\.(?:jsonl|ndjson|json|log))[.\-_][0-9][0-9.:T_-]{0,30}(?:\.(?:gz|zst))?\Z"
-)
-"""`a.jsonl.1` and `a.jsonl-20261121`, each perhaps compressed. `a-20261121.jsonl` may also be the
-name that an agent gives to the file of a day, or of a session.
-"""
-_NUMBERED = re.compile(r"(?<=.)\.[0-9]{1,5}\Z")
-"""`a.1.jsonl` is rotated by logrotate's `extension`, or a session that an agent numbers."""
 _UNIQUE_ID = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9A-HJKMNP-TV-Z]{26}", re.IGNORECASE
 )
@@ -32,46 +29,58 @@ class FileName:
     """The name of a file, and the folder that it is in.
 
     `path` is redacted, and without what a rotation adds. `folder` is where the file is below the
-    root of its source, redacted; it is empty if the file is in the root itself.
+    root of its source, redacted; it is empty if the file is in the root itself. `beginning` tells
+    files apart whose names are redacted to the same one. `mark` is put before each conversation.
     """
 
     path: str
     folder: str = ""
+    beginning: str = ""
+    mark: str = ""
+
+    def add_mark(self) -> FileName:
+        """Return the name that a mapper begins with: FROM_PATH marks what only the path says."""
+        return replace(self, mark=FROM_PATH)
 
     @property
     def stem(self) -> str:
         """Return the name without the extensions that say how the file is encoded."""
-        name = posixpath.basename(self.path.replace("\\", "/"))
-        while True:
-            extension = next((each for each in _EXTENSIONS if name.endswith(each)), "")
-            if extension in ("", name):
-                return name
-            name = name.removesuffix(extension)
+        return _stem(self._basename)
 
     @property
     def family(self) -> str:
-        """Return the stem without the number that a rotation may have put there, for ids.
+        """Return the stem that all rotations of the file have, for ids.
 
-        Whether it did does not matter there: files that begin alike are told apart.
+        `a.1.jsonl` and `a-20261121.jsonl` may also be no rotations. That does not matter there:
+        files of a family that begin alike are told apart.
         """
-        return _NUMBERED.sub("", self.stem)
+        return _stem(rank_in_family(self._basename)[0])
 
     @property
     def conversation(self) -> str:
-        """Return the conversation of a file whose lines name none."""
-        return self.name_conversation(self.stem)
+        """Return the conversation of a file that nothing but its name tells from others."""
+        return self.mark + self._name_place(self.stem, 0)
 
     def name_conversation(self, name: str, *, levels: int = 0) -> str:
-        """Return the conversation that something in the path is the name of.
+        """Return the conversation that its agent names in the path, by its convention.
 
         That is the file, or a folder above it: `levels` counts the folders that are not above what
-        has the name. A name that is unique by its form, a UUID or ULID, is the producer's own id of
+        has the name. A name that is unique by its form, a UUID or ULID, is the agent's own id of
         the session. Any other may come again elsewhere, so it gets a digest of where it is.
         """
-        folder = self._folder_above(levels)
-        if not folder or _UNIQUE_ID.fullmatch(name):
+        return self.mark + (name if _UNIQUE_ID.fullmatch(name) else self._name_place(name, levels))
+
+    @property
+    def _basename(self) -> str:
+        return posixpath.basename(self.path.replace("\\", "/"))
+
+    def _name_place(self, name: str, levels: int) -> str:
+        place = self._folder_above(levels)
+        if self.beginning and (MARKER_START in name or MARKER_START in place):
+            place = f"{place}\0{self.beginning}"
+        if not place:
             return name
-        digest = hashlib.sha256(folder.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
         return f"{name}-{digest[:_DIGITS]}"
 
     def _folder_above(self, levels: int) -> str:
@@ -83,9 +92,9 @@ class FileName:
         return root + "/".join(names[: max(0, len(names) - levels)])
 
 
-def strip_rotation(label: str) -> str:
-    """Return the path that a file had before it was rotated, as far as its name shows it.
-
-    `a.jsonl.1` and `a.jsonl-20261121.gz` were `a.jsonl`.
-    """
-    return _ROTATED.sub(r"\1", label)
+def _stem(name: str) -> str:
+    while True:
+        extension = next((each for each in _EXTENSIONS if name.endswith(each)), "")
+        if extension in ("", name):
+            return name
+        name = name.removesuffix(extension)

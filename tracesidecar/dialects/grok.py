@@ -73,7 +73,7 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
     members = _decode(data)
     event = Event(
         event_kind="unknown",
-        conversation_id=state.conversation or text(at(members, "params", "sessionId")),
+        conversation_id=text(at(members, "params", "sessionId")) or state.conversation,
         event_time=utc(members.get("timestamp")),
         cwd=state.cwd,
         model=text(members.get("model_id")),

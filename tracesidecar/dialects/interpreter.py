@@ -17,6 +17,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
+from tracesidecar.dialects.file_name import FROM_PATH
 from tracesidecar.dialects.ids import EventIds, Ordinals
 from tracesidecar.dialects.parsing import JsonObject
 from tracesidecar.dialects.prices import price_call
@@ -142,7 +143,7 @@ class Interpreter:
             state = (
                 msgspec.msgpack.decode(file.mapper, type=dialect.state)
                 if file.mapper
-                else dialect.begin(file.name)
+                else dialect.begin(file.name.add_mark())
             )
         except msgspec.DecodeError as error:
             raise UnreadableState(f"the state of {dialect.name} cannot be read") from error
@@ -203,14 +204,15 @@ class _FileMapper:
         digest = hashlib.sha256(line).hexdigest()
         events = self._map(line)
         count, kinds = _redactions(line)
-        for event in events:
-            self._set_lineage(event)
+        named = [self._set_lineage(event) for event in events]
         truncated = [truncate_columns(event) for event in events]
         raw, is_raw_truncated = raw_column(line, self.dialect.bulky)
         ordinals: Ordinals = {}
-        for event, is_truncated in zip(events, truncated, strict=True):
+        for event, is_truncated, is_named in zip(events, truncated, named, strict=True):
             event.line_sha256 = digest
-            event.event_id = self.ids.make(event, ordinals, position.offset, digest)
+            event.event_id = self.ids.make(
+                event, ordinals, position.offset, digest, is_named=is_named
+            )
             event.schema_version = SCHEMA_VERSION
             event.source_file = self.file.path
             event.source_line = self.file.lines + position.number + 1
@@ -254,20 +256,40 @@ class _FileMapper:
             self.observe(self.dialect.name, "mapper_error")
         return (Event(event_kind="unknown"),)
 
-    def _set_lineage(self, event: Event) -> None:
+    def _set_lineage(self, event: Event) -> bool:
         """Set conversation and time: from the line, else from an earlier line, else from the path.
 
-        If there is no time at all, the batch sets it.
+        If there is no time at all, the batch sets it. Return whether a line names the conversation.
         """
         file = self.file
-        if event.conversation_id is None:
-            known = None if file.schema < SCHEMA_VERSION else _conversation_of(self.state)
-            event.conversation_id = known or file.conversation
+        conversation = event.conversation_id
+        if conversation is None and file.schema >= SCHEMA_VERSION:
+            conversation = _conversation_of(self.state)
+        is_named = False
+        if conversation is None:
+            event.conversation_id = file.conversation
+        elif conversation.startswith(FROM_PATH):
+            _clear_mark(event, conversation)
+        else:
+            # an empty one names none: a program writes it where no conversation is under way
+            event.conversation_id, is_named = conversation, conversation != ""
+        if event.parent_conversation_id is not None:
+            event.parent_conversation_id = event.parent_conversation_id.removeprefix(FROM_PATH)
         if event.event_time is not None:
             file.time = event.event_time
             event.event_time_source = event.event_time_source or "line"
         elif file.time is not None:
             event.event_time, event.event_time_source = file.time, "carried"
+        return is_named
+
+
+def _clear_mark(event: Event, marked: str) -> None:
+    """Remove the mark of a conversation that only the path names, also where an id has it."""
+    plain = event.conversation_id = marked.removeprefix(FROM_PATH)
+    if event.agent_id is not None:
+        event.agent_id = event.agent_id.replace(marked, plain)
+    if event.api_call_id is not None:
+        event.api_call_id = event.api_call_id.replace(marked, plain)
 
 
 def _conversation_of(state: msgspec.Struct) -> str | None:

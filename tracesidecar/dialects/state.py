@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from tracesidecar.dialects.file_name import FileName, strip_rotation
+from tracesidecar.dialects.file_name import FileName
+from tracesidecar.rotation import strip_rotation
 
 UNDECIDED = ""
 """The dialect of a file that none has recognised yet."""
@@ -43,7 +44,8 @@ class FileState(msgspec.Struct, array_like=True):
     lines there were so far, `time` the last time that a line had, and `mapper` the dialect's own
     state (msgpack). `first`, `folder` and `generation` are those of the FileIdentity. `revisions`
     are the latest messages that may be written again: the beginning of their id → that of the
-    digest of their last line, and how many lines they had before it.
+    digest of their last line, and the number of that version. `forgotten` is a Bloom filter of
+    those that were there before.
 
     `schema` is the version of the events' schema that ids are made by. Version 1 of it had nothing
     from `folder` on.
@@ -60,11 +62,12 @@ class FileState(msgspec.Struct, array_like=True):
     generation: int = 0
     schema: int = 1
     revisions: dict[bytes, tuple[bytes, int]] = {}
+    forgotten: bytearray = bytearray()
 
     @property
     def name(self) -> FileName:
         """What the file's name and place say."""
-        return FileName(self.path, self.folder)
+        return FileName(self.path, self.folder, _beginning(self.first, self.generation))
 
     def identify(self, identity: FileIdentity, schema: int) -> None:
         """Go on as this file; the conversation stays what it was."""
@@ -92,7 +95,9 @@ def decode_state(body: bytes) -> FileState:
 
 def begin(label: str, identity: FileIdentity, schema: int) -> FileState:
     """Return the state at the beginning of a file; `label` is its redacted path."""
-    file = FileName(strip_rotation(label), identity.folder)
+    # version 1 of the schema knew no folders: its conversations are the bare names
+    beginning = _beginning(identity.first, identity.generation) if schema > 1 else ""
+    file = FileName(strip_rotation(label), identity.folder, beginning)
     return FileState(
         file.path,
         file.conversation,
@@ -101,3 +106,8 @@ def begin(label: str, identity: FileIdentity, schema: int) -> FileState:
         generation=identity.generation,
         schema=schema,
     )
+
+
+def _beginning(first: bytes, generation: int) -> str:
+    """Return what tells a file from others of its name, or of one that is redacted to it."""
+    return f"{first.hex()}:{generation}"

@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tracesidecar.dialects import Event, FileIdentity, FileName, Interpreter, strip_rotation
+from tracesidecar.dialects import Event, FileIdentity, FileName, Interpreter
 from tracesidecar.model import Chunk, CleanChunk
+from tracesidecar.rotation import strip_rotation
 from tracesidecar.sanitize import complete_chunk
 
 

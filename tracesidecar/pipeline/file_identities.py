@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from tracesidecar.dialects import OTHER_ROOT, FileIdentity, FileName, digest_file, strip_rotation
+from tracesidecar.dialects import OTHER_ROOT, FileIdentity, FileName, digest_file
 from tracesidecar.journal import IdentityTable
 from tracesidecar.model import Segment
 from tracesidecar.pipeline.path_labels import PathLabels
+from tracesidecar.rotation import strip_rotation
 from tracesidecar.tail import SourceOptions, SourceRoots
 
 

@@ -17,8 +17,9 @@ from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.rejected_budget import RejectedBudget
 from tracesidecar.pipeline.rewrites import Rewrites
 from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.rotation import rank_in_family
 from tracesidecar.sinks import deciding_sinks
-from tracesidecar.tail import ReachedLimit, Scan, SegmentView, rank_in_family
+from tracesidecar.tail import ReachedLimit, Scan, SegmentView
 from tracesidecar.tail.tailer import Tailer
 
 JUDGE_SECONDS = 1.0

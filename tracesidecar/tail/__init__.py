@@ -12,7 +12,6 @@ every command that reads a configuration imports this.
 from tracesidecar.tail.discovery.followed import FollowedPaths
 from tracesidecar.tail.discovery.left_out import LeftOut, find_left_out
 from tracesidecar.tail.discovery.owners import find_user
-from tracesidecar.tail.discovery.rotated_names import rank_in_family
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
@@ -99,6 +98,5 @@ __all__ = [
     "measure_arrivals",
     "measure_links",
     "observe_protection",
-    "rank_in_family",
     "set_aside_folders",
 ]

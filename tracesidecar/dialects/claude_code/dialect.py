@@ -93,15 +93,16 @@ def begin(file: FileName) -> State:
     program = next(
         (name for folder, name in _PROGRAMS.items() if f"/{folder}/" in place), "claude-code"
     )
+    session = file.name_conversation(file.stem)
     subagent = _SUBAGENT.search(place)
     if subagent is None:
-        return State(conversation=file.conversation, program=program)
+        return State(conversation=session, program=program)
     parent = None
     if subagent[1]:
         levels = place.count("/", subagent.start(1))
         parent = file.name_conversation(subagent[1], levels=levels)
     return State(
-        conversation=parent or file.conversation,
+        conversation=parent or session,
         parent=parent,
         agent=subagent[2],
         program=program,

@@ -106,7 +106,7 @@ def begin(file: FileName) -> State:
     """Take session and parent from the path."""
     place = _PATH.search(file.path.replace("\\", "/"))
     parent = file.name_conversation(place[1], levels=1) if place and place[1] else None
-    return State(conversation=file.conversation, parent=parent)
+    return State(file.name_conversation(file.stem) if place else file.conversation, parent)
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:

@@ -114,7 +114,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 def begin(file: FileName) -> State:
     """Take the session from the name of the file."""
-    return State(conversation=file.conversation)
+    return State(file.name_conversation(file.stem))
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:

@@ -6,8 +6,8 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+from tracesidecar.rotation import rank_in_family
 from tracesidecar.tail.discovery.location import FileLocation
-from tracesidecar.tail.discovery.rotated_names import rank_in_family
 from tracesidecar.tail.file_table import Directory, FileTable
 from tracesidecar.tail.limits import ReachedLimit
 from tracesidecar.tail.options import SourceOptions

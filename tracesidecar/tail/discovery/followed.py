@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from tracesidecar.tail.discovery.rotated_names import rotations
+from tracesidecar.rotation import rotations
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.options import SourceOptions
 

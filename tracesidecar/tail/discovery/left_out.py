@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tracesidecar.directories import LinkNotFollowed, UntrustedLink
+from tracesidecar.rotation import rotations
 from tracesidecar.tail.discovery.own_paths import OwnPaths
-from tracesidecar.tail.discovery.rotated_names import rotations
 from tracesidecar.tail.discovery.source_globs import Root, SourceGlobs
 from tracesidecar.tail.discovery.tree import Entry, Tree
 from tracesidecar.tail.file_table import Directory

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from tracesidecar.model import Checkpoint
+from tracesidecar.rotation import is_rotated_name
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.location import FileLocation
-from tracesidecar.tail.discovery.rotated_names import is_rotated_name
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracesidecar.model import TAIL_BYTES, Checkpoint
+from tracesidecar.rotation import rank_in_family
 from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.location import FileLocation
-from tracesidecar.tail.discovery.rotated_names import rank_in_family
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
