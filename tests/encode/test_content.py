@@ -13,11 +13,20 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from tests.dialects.golden import FIXTURES, events_of, fixtures
+from tests.dialects.golden import (
+    FIXTURES,
+    clean_chunk,
+    events_of,
+    fixtures,
+    identify_below_home,
+    interpreter,
+    label_of,
+)
 from tests.encode.events import DIALECT, EVENTS, KEY, event, tool_call
 from tests.encode.levels import LEVELS_BELOW_FULL
 from tests.encode.test_golden import full_of_marks
 from tracesidecar.dialects import Event
+from tracesidecar.dialects.interpreter import Identify
 from tracesidecar.encode import Format, Narrowing, ParquetEncoder, encoder_for
 from tracesidecar.encode.content import (
     CONTENT_FORMS,
@@ -27,6 +36,7 @@ from tracesidecar.encode.content import (
     forms_of,
 )
 from tracesidecar.encode.formats import EVENT_FORMATS
+from tracesidecar.model import CleanChunk
 
 Level = Literal["actions", "metadata"]
 FORMATS: tuple[Format, ...] = ("event", "ecs", "ocsf", "cef", "leef", "otlp", "parquet")
@@ -97,7 +107,7 @@ def test_the_page_says_for_a_column_what_is_sent(column: str) -> None:
         sent, value = getattr(Narrowing(level, KEY).narrow(full), column), getattr(full, column)
         if said == "–":
             assert sent is None
-        elif said == "keyed hash":
+        elif said in ("keyed hash", "id"):  # the mark is a word
             assert re.fullmatch("[0-9a-f]{32}", sent)
         else:
             assert sent == value
@@ -284,6 +294,50 @@ def test_an_id_that_is_a_path_or_an_address_is_hashed_and_still_joins() -> None:
     assert (narrow(kept).native_id, narrow(kept).trace_id) == (kept.native_id, kept.trace_id)
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "7c1e0f52-3b1d-4a57-9d8e-2f6a41c0b9d3",
+        "01JABCDEFG0000000000000000",
+        "toolu_01A09q90qw90lq917835lq9",
+        "chatcmpl-9x8y7z6w5v4u3t2s1r0qAbCd",
+        "session-7c1e0f52-3b1d-4a57-9d8e-2f6a41c0b9d3:1767225600:1",
+        "step_12",
+        "b7ad6b7169203331",
+        "",
+    ],
+)
+def test_an_id_that_a_program_made_is_kept(made: str) -> None:
+    narrow = Narrowing("metadata", KEY).narrow
+    assert narrow(event("state", native_id=made)).native_id == made
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["jane_doe_acme_takeover", "jane.doe", "acme-2026", "merger2026", "messages-3f1c9a0b7d52"],
+)
+def test_an_id_that_says_something_is_hashed_also_as_a_part_of_another(said: str) -> None:
+    narrow = Narrowing("metadata", KEY).narrow
+    whole = narrow(event("state", conversation_id=said)).conversation_id
+    assert re.fullmatch("[0-9a-f]{32}", whole or "")
+    call = narrow(event("state", api_call_id=f"{said}:msg_01")).api_call_id
+    assert call == f"{whole}:msg_01"
+
+
+@pytest.mark.parametrize("user", ["jane.doe", "7c1e0f52-3b1d-4a57-9d8e-2f6a41c0b9d3", "4711"])
+def test_an_id_that_is_composed_of_the_user_has_the_hash_of_the_user(user: str) -> None:
+    """The conversation of aider is the user, when it was launched, and the number of the launch."""
+    line = {"event": "launched", "properties": {}, "user_id": user, "time": 1767225600}
+    data = msgspec.json.encode(line) + b"\n"
+    [(_, made)], _ = interpreter()("/t/aider.jsonl", clean_chunk(data), None)
+    assert made.conversation_id == f"{user}:1767225600:1"
+    for form in FORMATS:
+        made.ingest_time = "2026-09-01T10:00:07.000000Z"
+        assert user not in encode_at(form, "metadata", [("aider", made)])
+    sent = Narrowing("metadata", KEY).narrow(made)
+    assert sent.conversation_id == f"{sent.user_id}:1767225600:1"
+
+
 def test_a_hash_is_of_this_installation_and_says_when_two_values_are_equal() -> None:
     made = event("state", user_id="alice")
     one, other = (Narrowing("metadata", key).narrow(made) for key in (KEY, KEY[::-1]))
@@ -311,7 +365,11 @@ def test_nothing_is_hashed_without_a_key(key: bytes) -> None:
     [
         ("model", "/home/alice/models/x.gguf"),
         ("model", "~/x"),
-        ("tool_name", "please delete all of it"),
+        ("model", "Jane Doe"),
+        ("tool_name", "customers/acme"),
+        ("tool_name", "Jane Doe"),
+        ("agent_name", "Jane Doe"),
+        ("provider_name", "customers/acme/plan.docx"),
         ("agent_name", "C:\\Users\\alice"),
         ("provider_name", "alice@example.com"),
         ("agent_version", "v" * 129),
@@ -323,11 +381,101 @@ def test_what_is_no_name_is_withheld_from_metadata(column: str, value: str) -> N
     assert getattr(Narrowing("actions", KEY).narrow(made), column) == value
 
 
-@pytest.mark.parametrize("value", ["GitHub Copilot", "openrouter/a/b-2.1", "mcp__garden__map", "x"])
+def test_a_sentence_is_no_name_of_a_tool_at_any_level() -> None:
+    made = event("tool_call", tool_name="please delete all of it")
+    for level in LEVELS_BELOW_FULL:
+        assert Narrowing(level, KEY).narrow(made).tool_name == WITHHELD
+
+
+@pytest.mark.parametrize("value", ["github-copilot", "mcp__garden__map", "x", "a" * 128])
 def test_usual_names_are_kept(value: str) -> None:
     made = event("state", tool_name=value, model=value, agent_name=value)
     sent = Narrowing("metadata", KEY).narrow(made)
     assert (sent.tool_name, sent.model, sent.agent_name) == (value, value, value)
+
+
+def test_a_model_may_have_the_names_of_those_who_offer_it() -> None:
+    made = event("state", model="openrouter/a/b-2.1")
+    assert Narrowing("metadata", KEY).narrow(made).model == made.model
+
+
+# ------------------------------------------------------------------ what an agent writes anywhere
+
+
+WORD, NAME, PATH = "zqmarker_acme", "Zqmarker Person", "zqmarker/acme/plan"
+"""What a hostile agent puts in the place of any text: a word, a name of a person, a path."""
+CLASSES = ("operation_name", "role", "provider_name", "model", "finish_reason", "cost_source")
+NAMES = ("tool_name", "tool_type", "error_type", "agent_name", "agent_version", "host_name")
+"""Columns at `metadata` that take a word of the agent as it is."""
+
+
+USUAL = ("aider", "claude_code", "codex", "generic", "grok", "openhands")
+DIALECTS = sorted({path.relative_to(FIXTURES).parts[0] for path in fixtures()})
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [each if each in USUAL else pytest.param(each, marks=pytest.mark.long) for each in DIALECTS],
+)
+def test_what_an_agent_writes_in_any_place_is_in_no_column_that_must_not_have_it(
+    dialect: str,
+) -> None:
+    found: set[tuple[str, str]] = set()
+    for taint in (WORD, NAME, PATH):
+        for lines in taint_lines(dialect, taint):
+            for _, made in interpreter()(*lines)[0]:
+                sent = Narrowing("metadata", KEY).narrow(made)
+                found |= {
+                    (name, taint)
+                    for name in Event.__struct_fields__
+                    if isinstance(value := getattr(sent, name), str) and taint in value
+                }
+                action = Narrowing("actions", KEY).narrow(made)
+                assert taint != NAME or action.tool_name in (made.tool_name, WITHHELD)
+    allowed = {(name, WORD) for name in (*CLASSES, *NAMES)} | {("model", PATH)}
+    assert found <= allowed
+
+
+def taint_lines(
+    dialect: str, taint: str
+) -> Iterator[tuple[str, CleanChunk, bytes | None, Identify]]:
+    """Yield calls of the interpreter: a fixture's line with one text replaced, after the first."""
+    seen: set[tuple[object, ...]] = set()
+    for fixture in fixtures():
+        if fixture.relative_to(FIXTURES).parts[0] != dialect:
+            continue
+        first, *_ = lines = fixture.read_bytes().splitlines()
+        for number, line in enumerate(lines):
+            content = decode(line)
+            members = content if isinstance(content, dict) else {}
+            kind = members.get("type"), members.get("kind"), members.get("event")
+            for path in places(content):
+                # one of each kind of line is enough
+                if (key := (*map(str, kind), *map(str, path))) in seen:
+                    continue
+                seen.add(key)
+                changed = msgspec.json.encode(put(content, path, taint))
+                data = b"\n".join([*([first] if number else []), changed, b""])
+                yield label_of(fixture), clean_chunk(data), None, identify_below_home(fixture)
+
+
+def places(value: object) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path to each text in decoded JSON."""
+    if isinstance(value, str):
+        yield ()
+    members = value.items() if isinstance(value, dict) else ()
+    for key, member in (*members, *(enumerate(value[:3]) if isinstance(value, list) else ())):
+        yield from ((key, *path) for path in places(member))
+
+
+def put(value: object, path: Sequence[str | int], new: str) -> object:
+    """Return decoded JSON with a text replaced."""
+    if not path:
+        return new
+    if isinstance(value, dict):
+        return {k: put(v, path[1:], new) if k == path[0] else v for k, v in value.items()}
+    assert isinstance(value, list)
+    return [put(v, path[1:], new) if k == path[0] else v for k, v in enumerate(value)]
 
 
 @pytest.mark.parametrize("level", LEVELS_BELOW_FULL)

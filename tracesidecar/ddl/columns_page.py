@@ -43,11 +43,13 @@ paths in a store's manifests).
 {forms}
 
 What is accepted: `labels` and the name of the host are the operator's own words, and are sent as
-they are. An agent that writes single words into its ids, or into the names of its tools and
-models, is believed. A conversation that is named after its file keeps that name. `line_sha256`
-(and the `event_id` of a line without an id) is made of the whole redacted line, as every store
-compares it: whoever can guess such a line exactly can confirm the guess. The hash of a path or user
-is another one on each installation, and after the journal was lost.
+they are. An agent that writes single words as the names of its tools and models is believed, and
+so is one that writes what it wants to say as numbers. Ids that say something (also of a
+conversation that is named after its file) still join at `metadata`, as hashes, but not with those
+of another sink. `line_sha256` (and the `event_id` of a line without an id) is made of the whole
+redacted line, as every store compares it: whoever can guess such a line exactly can confirm the
+guess. The hash of a path, a user or an id is another one on each installation, and after the
+journal was lost.
 
 """
 

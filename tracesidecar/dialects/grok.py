@@ -12,7 +12,7 @@ from tracesidecar.dialects.event import Event, Outcome
 from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
-    ToolType,
+    acp_tool,
     as_json,
     at,
     count,
@@ -28,15 +28,6 @@ from tracesidecar.dialects.parsing import (
 
 _TICKS_PER_USD = 1e10
 _OUTCOMES: dict[str, Outcome] = {"completed": "success", "failed": "failure"}
-_TOOL_KINDS: dict[str, ToolType] = {
-    "execute": "shell",
-    "edit": "edit",
-    "delete": "edit",
-    "move": "edit",
-    "read": "read",
-    "search": "search",
-    "fetch": "web",
-}
 
 
 class State(msgspec.Struct):
@@ -219,16 +210,11 @@ def _chunk(event: Event, update: JsonObject, _state: State) -> Sequence[Event]:
 
 
 def _tool_call(event: Event, update: JsonObject, state: State) -> Sequence[Event]:
-    """Map a tool call.
-
-    The title is for people and may be a sentence; then the kind is the name.
-    """
-    title, kind = text(update.get("title")), text(update.get("kind"))
-    _call(
-        event, text(update.get("toolCallId")), title if title and " " not in title else kind, state
-    )
-    event.tool_type = _TOOL_KINDS.get(kind or "", event.tool_type)
-    event.text = title
+    """Map a tool call. Its title is for people: what is not a name is a text."""
+    title = text(update.get("title"))
+    tool = acp_tool(title, text(update.get("kind")))
+    _call(event, text(update.get("toolCallId")), tool.name, state)
+    event.tool_type, event.text = tool.type, title
     event.tool_arguments = as_json(update.get("rawInput"))
     return (event,)
 

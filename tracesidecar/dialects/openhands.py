@@ -15,6 +15,7 @@ from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
+    acp_tool,
     as_json,
     at,
     call_key,
@@ -58,6 +59,7 @@ class Line(msgspec.Struct):
     summary: object = None
     system_prompt: object = None
     title: object = None
+    tool_kind: object = None
     status: object = None
     raw_input: object = None
     raw_output: object = None
@@ -194,8 +196,8 @@ def _acp_tool_call(line: Line) -> Sequence[Event]:
         if line.status == "pending"
         else "state"
     )
-    event.tool_call_id, event.tool_name = text(line.tool_call_id), text(line.title)
-    event.tool_type = tool_type(event.tool_name)
+    event.tool_call_id, event.text = text(line.tool_call_id), text(line.title)
+    event.tool_name, event.tool_type = acp_tool(event.text, text(line.tool_kind))
     event.tool_arguments, event.tool_result = as_json(line.raw_input), as_json(line.raw_output)
     if is_done:
         event.outcome = "failure" if line.is_error is True or line.status == "failed" else "success"

@@ -23,7 +23,7 @@ from tracesidecar.encode.event_fields import parse_target
 Content = Literal["full", "actions", "metadata"]
 """`actions` is what an agent did, without what was said; `metadata` is that it did something."""
 
-Form = Literal["", "as it is", "word", "name", "id", "action", "keyed hash"]
+Form = Literal["", "as it is", "word", "name", "model", "title", "id", "action", "keyed hash"]
 """How a column is sent; the empty form: not at all. CONTENT_FORMS explains the others."""
 
 CONTENT_FORMS: Mapping[Form, str] = {
@@ -32,13 +32,15 @@ CONTENT_FORMS: Mapping[Form, str] = {
         "as it is if it is one word of at most 64 letters, digits and `_.:+-`; "
         "`_OTHER` stands for anything else"
     ),
-    "name": (
-        "as it is if it is two such words, or up to four with `/` between them, and at most 128 "
-        "characters; `_OTHER` stands for anything else"
-    ),
+    "name": "as `word`, but of at most 128 letters",
+    "model": "as `name`, or up to four such words with `/` between them, 128 characters in all",
+    "title": "as `model`, or two such words with a space between them",
     "id": (
-        "as it is if it has no other characters than letters, digits and `_.:|#=+-`, at most 200; "
-        "of anything else (a path, a mail address, a sentence) a keyed hash"
+        "what programs make is as it is: of each part between `:`, `|` and `#` a UUID, a ULID, "
+        "numbers, hexadecimal digits, a long random word, single letters and a few words that ids "
+        "begin with (`msg_`, `call_`), with `_.=+-` between them. Of any other part, as of the "
+        "user, a keyed hash; of anything with other characters (a path, a mail address, a "
+        "sentence), or more than 200 of them, one of the whole"
     ),
     "action": (
         "a JSON object with no other keys than `command`, `file_path`, `file_paths` (of a patch "
@@ -64,6 +66,7 @@ class Forms(NamedTuple):
 _ALWAYS = Forms("as it is", "as it is")
 _WORD = Forms("word", "word")
 _NAME = Forms("as it is", "name")
+_MODEL = Forms("as it is", "model")
 _ID = Forms("as it is", "id")
 
 SENT: Mapping[str, Forms] = {
@@ -81,10 +84,10 @@ SENT: Mapping[str, Forms] = {
     "duration_ms": _ALWAYS,
     "ingest_time": _ALWAYS,
     "event_kind": _ALWAYS,
-    "operation_name": Forms("name", "name"),
+    "operation_name": Forms("title", "name"),
     "role": _WORD,
     "provider_name": _NAME,
-    "model": _NAME,
+    "model": _MODEL,
     "api_call_id": _ID,
     "finish_reason": _WORD,
     "input_tokens": _ALWAYS,
@@ -95,7 +98,7 @@ SENT: Mapping[str, Forms] = {
     "usage_scope": _ALWAYS,
     "cost_usd": _ALWAYS,
     "cost_source": _WORD,
-    "tool_name": _NAME,
+    "tool_name": Forms("title", "name"),
     "tool_type": _WORD,
     "tool_call_id": _ID,
     "tool_arguments": Forms(actions="action"),
@@ -129,11 +132,26 @@ _Convert = Callable[[str], str | None]
 _IDS = tuple(name for name, forms in SENT.items() if forms is _ID)
 _KEY_BYTES = 16
 _WORD_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,63}")
-_NAME_PATTERN = re.compile(
-    r"(?=.{1,128}\Z)[A-Za-z0-9_][A-Za-z0-9_.:+-]*"
-    r"(?:(?:/[A-Za-z0-9_][A-Za-z0-9_.:+-]*){0,3}| [A-Za-z0-9_][A-Za-z0-9_.:+-]*)"
-)
+_ONE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:+-]*"
+_AT_MOST_128 = r"(?=.{1,128}\Z)"
+_NAME_PATTERN = re.compile(_AT_MOST_128 + _ONE_NAME)
+_MODEL_PATTERN = re.compile(rf"{_AT_MOST_128}{_ONE_NAME}(?:/{_ONE_NAME}){{0,3}}")
+_TITLE_PATTERN = re.compile(rf"{_MODEL_PATTERN.pattern}|{_AT_MOST_128}{_ONE_NAME} {_ONE_NAME}")
 _ID_PATTERN = re.compile(r"[A-Za-z0-9_.:|#=+-]{0,200}")
+_ID_SEPARATOR = re.compile(r"([:|#])")
+_ID_PREFIXES = (
+    "agent|asst|call|chatcmpl|conv|ctc|fc|gen|ls|msg|ob|part|req|resp|rs|run|sess|session|span|"
+    "srvtoolu|step|task|tc|thread|tool|toolu|tooluse|tr|trace|tu|turn|ws"
+)
+_ID_WORD = (
+    r"(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}"
+    r"|[0-9A-HJKMNP-TV-Z]{26}|[0-9]{1,24}|[A-Za-z]"
+    r"|(?=(?:[a-f]*[0-9]){3})[0-9a-f]{8,64}"  # three digits: no word, and no name with a year
+    r"|(?=(?:[A-Za-z]*[0-9]){3})[A-Za-z0-9]{20,64}"
+    rf"|{_ID_PREFIXES})"
+)
+_MADE_PATTERN = re.compile(rf"{_ID_WORD}(?:[_.=+-]{{1,2}}{_ID_WORD})*")
+"""What a program makes. A name of a person, a customer or a file is not of that form."""
 
 
 def forms_of(column: str) -> Forms:
@@ -162,6 +180,8 @@ class Narrowing:
         conversions: dict[Form, _Convert] = {
             "word": _word,
             "name": _name,
+            "model": _model,
+            "title": _title,
             "id": self._id,
             "action": _action,
             "keyed hash": self._hash,
@@ -184,19 +204,28 @@ class Narrowing:
             if value is not None:
                 is_short = len(value) <= _CACHED_CHARACTERS
                 setattr(own, name, cached(value) if is_short else convert(value))
-        if self._hashes_users and event.user_id:
-            # aider has no session: its conversation is the user
+        if self._hashes_users and (user := event.user_id):
             for name in _IDS:
-                if getattr(event, name) == event.user_id:
-                    setattr(own, name, own.user_id)
+                given: str | None = getattr(event, name)
+                # aider has no session: its conversation is the user, and when and which run
+                if given is not None and user in given:
+                    setattr(own, name, self._id(given, user))
         return own
 
     def path(self, label: str) -> str:
         """Return the path of a trace file as the level has it in `source_file`."""
         return self._hash(label) if self._hashes_paths else label
 
-    def _id(self, value: str) -> str:
-        return value if _ID_PATTERN.fullmatch(value) else self._hash(value)
+    def _id(self, value: str, user: str | None = None) -> str:
+        """Return an id whose parts each say nothing; also the parts of two ids still join."""
+        if value == user or not _ID_PATTERN.fullmatch(value):
+            return self._hash(value)
+        return "".join(
+            part
+            if part != user and (part in ("", ":", "|", "#") or _MADE_PATTERN.fullmatch(part))
+            else self._hash(part)
+            for part in _ID_SEPARATOR.split(value)
+        )
 
     def _hash(self, value: str) -> str:
         data = value.encode("utf-8", "surrogatepass")
@@ -237,6 +266,14 @@ def _word(value: str) -> str:
 
 def _name(value: str) -> str:
     return value if _NAME_PATTERN.fullmatch(value) else WITHHELD
+
+
+def _model(value: str) -> str:
+    return value if _MODEL_PATTERN.fullmatch(value) else WITHHELD
+
+
+def _title(value: str) -> str:
+    return value if _TITLE_PATTERN.fullmatch(value) else WITHHELD
 
 
 class _Asset(msgspec.Struct):

@@ -10,7 +10,7 @@ from tracesidecar.dialects.parsing.exit_codes import exit_code, exit_code_in
 from tracesidecar.dialects.parsing.json_in_text import decode_json_text, object_in_text
 from tracesidecar.dialects.parsing.message_text import message_text
 from tracesidecar.dialects.parsing.times import milliseconds_between, utc
-from tracesidecar.dialects.parsing.tool_types import ToolType, tool_type
+from tracesidecar.dialects.parsing.tool_types import acp_tool, tool_type
 from tracesidecar.dialects.parsing.values import (
     JsonObject,
     as_json,
@@ -25,7 +25,7 @@ from tracesidecar.dialects.parsing.values import (
 
 __all__ = [
     "JsonObject",
-    "ToolType",
+    "acp_tool",
     "as_json",
     "at",
     "call_key",

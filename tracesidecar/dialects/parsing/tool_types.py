@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Literal, NamedTuple
 
 ToolType = Literal["function", "mcp", "shell", "edit", "read", "search", "web"]
 
@@ -117,6 +118,16 @@ _NAMES: dict[ToolType, frozenset[str]] = {
         )
     ),
 }
+_OF_ACP: dict[str, ToolType] = {
+    "execute": "shell",
+    "edit": "edit",
+    "delete": "edit",
+    "move": "edit",
+    "read": "read",
+    "search": "search",
+    "fetch": "web",
+}
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*|mcp__[A-Za-z0-9_-]+")
 _BY_NAME: dict[str, ToolType] = {name: kind for kind, names in _NAMES.items() for name in names}
 
 
@@ -131,3 +142,19 @@ def tool_type(name: str | None) -> ToolType | None:
     if name.startswith(("mcp__", "mcp_", "mcp.")):
         return "mcp"
     return _BY_NAME.get(name.lower(), "function")
+
+
+class AcpTool(NamedTuple):
+    """Name and type of the tool that a call of the Agent Client Protocol is of."""
+
+    name: str | None
+    type: ToolType | None
+
+
+def acp_tool(title: str | None, kind: str | None) -> AcpTool:
+    """Return the tool of a call: its title if that is an identifier, else its kind.
+
+    A title is written for people, and says what is done, with paths and names.
+    """
+    name = title if title is not None and _IDENTIFIER.fullmatch(title) else kind
+    return AcpTool(name, _OF_ACP.get(kind or "") or tool_type(name))
