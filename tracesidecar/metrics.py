@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import (
@@ -14,6 +15,7 @@ from prometheus_client import (
 )
 
 from tracesidecar import __version__
+from tracesidecar.line_types import LineTypes
 
 PREFIX = "tracesidecar_"
 
@@ -24,11 +26,12 @@ OUTCOMES = ("ok", "retry", "rejected")
 """How an attempt to send can end."""
 
 
+_UNKNOWN_TYPES = "unknown_types_total"
 _BY_TOTAL = (
     "batches_total",
     "retries_total",
     "sink_restarts_total",
-    "unknown_types_total",
+    _UNKNOWN_TYPES,
     "id_conflicts_total",
     "displaced_records_total",
 )
@@ -126,9 +129,10 @@ class Metrics:
             "Records in the partition of the day of arrival, because their batch had too many.",
             "source",
         )
-        self.unknown_types = self._counter(
-            "unknown_types_total",
-            "Lines of a type that the dialect does not know.",
+        self._line_types = LineTypes()
+        self._unknown_types = self._counter(
+            _UNKNOWN_TYPES,
+            "Lines of a type that the dialect does not know; `other`: beyond the first 50 types.",
             "dialect",
             "type",
         )
@@ -188,6 +192,27 @@ class Metrics:
             except (KeyError, ValueError):
                 continue  # another version had counted it, or with other labels
             counter.inc(value)
+
+    def restore(self, counts: Mapping[CounterKey, float]) -> dict[CounterKey, CounterKey]:
+        """Add what an earlier process had counted.
+
+        Return what is counted under another key from now on, with that key: types of lines beyond
+        the limit, which an earlier version did not have.
+        """
+        moved = {
+            key: (_UNKNOWN_TYPES, (key[1][0], self._line_types.admit(*key[1])))
+            for key in counts
+            if key[0] == _UNKNOWN_TYPES and len(key[1]) == 2
+        }
+        totals: defaultdict[CounterKey, float] = defaultdict(float)
+        for key, value in counts.items():
+            totals[moved.get(key, key)] += value
+        self.add(totals)
+        return {former: key for former, key in moved.items() if former != key}
+
+    def count_unknown_type(self, dialect: str, line_type: str) -> None:
+        """Count a line of a type that its dialect does not know."""
+        self._unknown_types.labels(dialect, self._line_types.admit(dialect, line_type)).inc()
 
     def list_totals(self) -> dict[CounterKey, float]:
         """Return the counters that no commit counts by itself, for the journal."""

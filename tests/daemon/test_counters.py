@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import time
+from contextlib import closing
 
 import pytest
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
 from tests.servers.processes import wait_until
+from tracesidecar.journal import Journal
+from tracesidecar.line_types import MOST_TYPES, OTHER
 from tracesidecar.metrics import PREFIX, Metrics
 
 DEAD = (
@@ -167,6 +170,48 @@ def test_counters_go_on_after_a_kill_and_count_every_line_once(sidecar: Sidecar)
         if key[0] != "retries_total" and '"far"' not in key[1]:
             assert after[key] >= value, key
     sidecar.kill()
+
+
+def count_types(values: Values) -> dict[str, float]:
+    """The metric of line types: labels → value."""
+    return {labels: n for (name, labels), n in values.items() if name == "unknown_types_total"}
+
+
+def test_an_agent_adds_few_labels_however_many_types_it_invents(sidecar: Sidecar) -> None:
+    """Also those that an earlier version had saved: they are counted once more, as `other`."""
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + 'format = "event"\n')
+    lines = [
+        b'{"type":"%s%d","sessionId":"s","uuid":"%d","timestamp":"2026-01-01T00:00:00Z"}'
+        % (prefix, number, number)
+        for number in range(1000)
+        for prefix in (b"jane.doe/", b"made.up.")
+    ]
+    first = UNKNOWN.replace(
+        b'"never-seen"', b'"user","isSidechain":false,"message":{"content":"a"}'
+    )
+    path = sidecar.traces / "a.jsonl"
+    path.write_bytes(first + b"\n".join(lines) + b"\n")
+    assert sidecar.ship().returncode == 0
+    with closing(Journal.open(str(sidecar.state))) as journal:
+        saved = journal.counters.load()
+        named = {key: n for key, n in saved.items() if key[0] == "unknown_types_total"}
+        assert sum(named.values()) == len(lines)
+        assert len(named) == MOST_TYPES + 1
+        assert not any("doe" in name for _, labels in named for name in labels)
+        assert named["unknown_types_total", ("claude_code", OTHER)] >= 1000
+        journal.counters.save(
+            {("unknown_types_total", ("claude_code", f"old.{n}")): 1.0 for n in range(3000)}
+        )
+    for _ in range(2):
+        assert sidecar.ship().returncode == 0
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    types = count_types(scrape(sidecar))
+    assert sum(types.values()) == len(lines) + 3000
+    assert len(types) == MOST_TYPES + 1
+    assert sidecar.stop() == 0
+    with closing(Journal.open(str(sidecar.state))) as journal:
+        assert len(journal.counters.load()) < 100
 
 
 def test_rewritten_files_are_known_after_a_restart(sidecar: Sidecar) -> None:

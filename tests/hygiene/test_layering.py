@@ -33,6 +33,7 @@ LAYERS = (
         "json_documents",
         "json_size",
         "rotation",
+        "line_types",
     },
     {"tail", "sanitize", "dialects"},
     {"encode"},

@@ -234,4 +234,6 @@ def restore_counters(metrics: Metrics, journal: Journal) -> None:
     for loss in journal.losses.load():
         lost["lost_bytes_total", (loss.reason,)] += loss.bytes
         lost["lost_files_total", (loss.reason,)] += not loss.is_counted
-    metrics.add(counts | dict(lost))
+    moved = metrics.restore(counts | dict(lost))
+    if moved:
+        journal.counters.move(moved)

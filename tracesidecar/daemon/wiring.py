@@ -210,12 +210,7 @@ class Wiring:
 
     def _interpreters(self) -> dict[str, Interpreter]:
         """Return one interpreter for each source."""
-        metric = self._metrics.unknown_types
-        return make_interpreters(
-            self._configuration,
-            self._rules,
-            lambda dialect, line_type: metric.labels(dialect, line_type).inc(),
-        )
+        return make_interpreters(self._configuration, self._rules, self._metrics.count_unknown_type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,16 +32,14 @@ from tracesidecar.dialects.state import (
 )
 from tracesidecar.dialects.truncate import raw_column, truncate_columns
 from tracesidecar.json_size import has_too_many_values
+from tracesidecar.line_types import MAPPER_ERROR, TOO_MANY_VALUES, UNEXPECTED_SHAPE, UNPRICED
 from tracesidecar.model import CleanChunk, LinePosition
 from tracesidecar.redaction_marker import MARKER_PATTERN
 
-UNPRICED = "unpriced"
-"""Passed to `observe` as the type of a call whose model has no row in the price table."""
 LINES_TO_DECIDE = 20
 """How many first lines of a file are shown to the dialects before it counts as generic."""
 
 _MARKER = re.compile(MARKER_PATTERN.encode())
-_TYPE_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -81,8 +79,8 @@ class Interpreter:
 
         `source` is the id of the source, which is part of every event's id. `labels`, `host` and
         `processed_by` are columns of every event.
-        `observe(dialect, type)` is called for each line of an unknown type, and for each call
-        without a known price (UNPRICED).
+        `observe(dialect, type)` is called for each line of an unknown type, with the type as the
+        line has it, and for each call without a known price (UNPRICED).
         """
         self._configured = dialect
         self._shared = _Shared(
@@ -240,20 +238,19 @@ class _FileMapper:
         A line that it does not understand becomes an `unknown` event, so that no line is lost.
         """
         if has_too_many_values(data):
-            self.observe(self.dialect.name, "too_many_values")
+            self.observe(self.dialect.name, TOO_MANY_VALUES)
             return (Event(event_kind="unknown", truncated=True),)
         try:
             return self.dialect.map_line(data, self.state) or (Event(event_kind="state"),)
         except UnknownType as unknown:
-            name = unknown.line_type if _TYPE_NAME.fullmatch(unknown.line_type) else "other"
-            self.observe(self.dialect.name, name)
+            self.observe(self.dialect.name, unknown.line_type)
             return (unknown.event,)
         except msgspec.ValidationError:
-            self.observe(self.dialect.name, "unexpected_shape")
+            self.observe(self.dialect.name, UNEXPECTED_SHAPE)
         # A mapper's bug on one line must not stop the file. The error may quote the line, so it is
         # counted and not logged.
         except Exception:  # noqa: BLE001 - see above
-            self.observe(self.dialect.name, "mapper_error")
+            self.observe(self.dialect.name, MAPPER_ERROR)
         return (Event(event_kind="unknown"),)
 
     def _set_lineage(self, event: Event) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from collections import defaultdict
 from collections.abc import Mapping
 
 import msgspec
@@ -39,6 +40,19 @@ class CounterTable:
         """Save totals in a transaction of their own, as `raise_to`."""
         with self._database.transaction() as db:
             self.raise_to(db, totals)
+
+    def move(self, moved: Mapping[CounterKey, CounterKey]) -> None:
+        """Add values to those of other keys, and drop them where they were."""
+        found = self.load()
+        sums: defaultdict[CounterKey, float] = defaultdict(float)
+        for former, key in moved.items():
+            sums[key] += found.get(former, 0.0)
+        with self._database.transaction() as db:
+            self.add(db, sums)
+            db.executemany(
+                "DELETE FROM counter WHERE name = ? AND labels = ?",
+                [(name, json.dumps(labels)) for name, labels in moved],
+            )
 
     @staticmethod
     def add(db: sqlite3.Connection, counts: Mapping[CounterKey, float]) -> None:
