@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tests.batch.test_content import STORE
 from tests.batch.test_event_time import FIRST, LINE, SEGMENT
-from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
+from tracesidecar.batch.builder import EXPANSION, BatchBuilder, BatchCapacity, PreparedBatch
 from tracesidecar.dialects import DialectEvent, Event
 from tracesidecar.journal import ObjectPart
 from tracesidecar.model import Checkpoint, CleanChunk, LinePosition
@@ -93,3 +93,31 @@ def test_one_body_has_the_lines_of_all_days_in_their_order() -> None:
     prepared, _ = fill(range(5), days=False)
     assert ids(prepared) == [["0", "1", "3", "4"]]
     assert prepared.plan.parts == ()
+
+
+def test_a_batch_is_full_by_what_its_events_take_and_not_by_its_lines_alone() -> None:
+    """Lines of 100 bytes become rows of a kilobyte: one object never far exceeds `batch.bytes`."""
+    for spec in (
+        replace(SPEC, record_limit_bytes=0),
+        replace(SPEC, record_limit_bytes=0, takes="body", format="ecs"),
+        replace(SPEC, format="parquet"),
+    ):
+        builder = BatchBuilder(spec, capacity=BatchCapacity(1 << 20, 1 << 40, 1 << 40))
+        chunks = 0
+        while not builder.is_full:
+            data, start = LINE * 100, chunks * 100 * LENGTH
+            positions = tuple(
+                LinePosition(index, start + index * LENGTH, LENGTH) for index in range(100)
+            )
+            end = start + 100 * LENGTH
+            clean = CleanChunk(
+                SEGMENT, start, end, data, Checkpoint(end, b"t"), 100, positions=positions
+            )
+            events = [
+                DialectEvent("generic", Event(event_kind="state", cwd="c" * 1000))
+                for _ in range(100)
+            ]
+            builder.add(clean, "label", events)
+            chunks += 1
+        assert builder.size_bytes < 1 << 20
+        assert EXPANSION << 20 <= chunks * 100 * 2_000 < (EXPANSION + 8) << 20

@@ -34,6 +34,17 @@ HOSTILE = {
     ),
     "secrets": fill_line(b'{"password":"x1y2z3w4q"}'),
     "few enough secrets": fill_line(b'{"password":"x1y2z3w4q"}', 3 << 20),
+    "tool calls of a line with a long directory": fill_line(
+        b'{"type":"tool_use","id":"t","name":"B","input":{}}', 1 << 20
+    ).replace(b'"/x"', b'"/%b"' % (b"x" * 400_000)),
+    "what is carried from line to line": b'{"timestamp":"2026-01-01T00:00:00.000Z",'
+    b'"type":"session_meta","payload":{"id":"%b","cwd":"%b","git":{"branch":"%b"}}}\n'
+    % (b"i" * 400_000, b"c" * 400_000, b"b" * 400_000)
+    + b'{"timestamp":"2026-01-01T00:00:00.000Z","type":"event_msg","payload":{"type":"x"}}\n'
+    * 20_000,
+    "what many records of a line share": b'{"resourceSpans":[{"resource":{"attributes":[{"key":'
+    b'"service.name","value":{"stringValue":"%b"}}]},"scopeSpans":[{"spans":[%b]}]}]}\n'
+    % (b"s" * 1_000_000, b",".join([b'{"traceId":"t","spanId":"1","name":"chat"}'] * 20_000)),
     "very short lines": b"{}\n" * 100_000,
     "very short lines, all rejected": b"x\n" * 200_000,
 }

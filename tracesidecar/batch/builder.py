@@ -50,10 +50,18 @@ REJECTED_LINE_BYTES = 800
 """The memory that a rejected line takes in a batch, with its entry in the plan."""
 
 
+EXPANSION = 4
+"""How many times its size as lines a batch may have as events, before it is full by them alone.
+
+A line becomes a row with some forty columns, several times as long if the line is short.
+"""
+
+
 class BatchCapacity(NamedTuple):
     """When a batch is full: at a size before compression, a number of lines, or memory taken.
 
-    Rejected lines count, too.
+    Rejected lines count, too. The size is that of the lines, or of the encoded events if these have
+    EXPANSION times as much.
     """
 
     size_bytes: int
@@ -116,6 +124,7 @@ class BatchBuilder:
         self._reached: dict[int, Checkpoint] = {}
         self._lines = 0
         self._size_bytes = 0
+        self._encoded_bytes = 0
         self._held_bytes = 0
 
     @property
@@ -132,6 +141,7 @@ class BatchBuilder:
             and not self._is_empty
             and (
                 self._size_bytes >= capacity.size_bytes
+                or self._encoded_bytes >= EXPANSION * capacity.size_bytes
                 or self._lines + len(self._quarantined) >= capacity.lines
                 or self.held_bytes >= capacity.held_bytes
             )
@@ -212,6 +222,7 @@ class BatchBuilder:
         self._reached[segment.id] = replace(next_, state=state) if state else next_
         self._lines += clean.lines
         self._size_bytes, self._held_bytes = contents.size_bytes, contents.held_bytes
+        self._encoded_bytes = contents.encoded_bytes
         return too_large
 
     def _name_source(self, events: Sequence[DialectEvent]) -> tuple[str, int]:

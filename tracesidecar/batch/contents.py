@@ -58,7 +58,8 @@ class Contents(Protocol):
     """What a batch holds while it fills.
 
     Takes clean chunks with their events, in order. `records` counts the records so far,
-    `size_bytes` is their size before compression and `held_bytes` the memory taken. `bodies` and
+    `size_bytes` is their size before compression, as lines or single records, `encoded_bytes` that
+    in the sink's format, and `held_bytes` the memory taken. `bodies` and
     `single_records` end it: one of them has the records, and nothing can be added afterwards.
     `displaced` counts the records that are not in the partition of their day, by source.
     """
@@ -67,6 +68,11 @@ class Contents(Protocol):
     records: int
     size_bytes: int
     held_bytes: int
+
+    @property
+    def encoded_bytes(self) -> int:
+        """What is encoded so far, before compression."""
+        ...
 
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take a chunk.
@@ -119,6 +125,11 @@ class RawLines:
         self.size_bytes = 0
         self.held_bytes = 0
 
+    @property
+    def encoded_bytes(self) -> int:
+        """The size of the lines."""
+        return self.size_bytes
+
     def add(self, clean: CleanChunk, _events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take the lines of a chunk as they are."""
         self._encoder.add(clean.data)
@@ -148,6 +159,11 @@ class EventBody(Protocol):
     """One body of encoded events while it fills."""
 
     records: int
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the encoded events before compression."""
+        ...
 
     @property
     def held_bytes(self) -> int:
@@ -199,6 +215,11 @@ class EncodedEvents:
         self.records = 0
         self.size_bytes = 0
         self.held_bytes = 0
+
+    @property
+    def encoded_bytes(self) -> int:
+        """The size of all bodies together."""
+        return sum(each.body.size_bytes for each in self._partitions.values())
 
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take the events of a chunk, each into the body of its partition."""
@@ -401,6 +422,11 @@ class SingleRecords:
         self.records = 0
         self.size_bytes = 0
         self.held_bytes = 0
+
+    @property
+    def encoded_bytes(self) -> int:
+        """The size of the records."""
+        return self.size_bytes
 
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take the events or lines of a chunk, each as a record."""

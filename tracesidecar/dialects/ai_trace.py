@@ -14,6 +14,7 @@ from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event, Outcome
 from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import JsonObject, as_json, milliseconds_between, real, text, utc
+from tracesidecar.dialects.truncate import shorten_id
 
 _KEYS = frozenset(("name", "context", "finished_at", "outcome", "logs"))
 _FILE = re.compile(r"(.{1,200})_\d{8}_\d{6}")
@@ -99,6 +100,7 @@ def _is_repeated(identity: str | None, state: State) -> bool:
     """Return whether the step had a line before, and remember it."""
     if identity is None:
         return False
+    identity = shorten_id(identity)
     if identity in state.steps:
         return True
     state.steps.append(identity)

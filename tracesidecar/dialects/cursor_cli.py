@@ -16,6 +16,7 @@ from tracesidecar.dialects.parsing import (
     fields,
     items,
     plain_text,
+    recall,
     remember,
     text,
     tool_type,
@@ -128,7 +129,7 @@ def _tool_result(block: JsonObject, state: State) -> Event:
         event_kind="tool_result",
         role="tool",
         tool_call_id=call,
-        tool_name=state.tools.get(call or ""),
+        tool_name=recall(state.tools, call),
     )
     event.tool_type = tool_type(event.tool_name)
     event.tool_result = plain_text(block.get("content")) or as_json(block.get("content"))

@@ -17,8 +17,10 @@ from tracesidecar.dialects.parsing import (
     at,
     count,
     fields,
+    forget,
     plain_text,
     real,
+    recall,
     remember,
     text,
     tool_calls,
@@ -175,7 +177,7 @@ def _call(event: Event, call: str | None, name: str | None, state: State) -> Non
 def _result(event: Event, members: JsonObject, state: State) -> Sequence[Event]:
     event.event_kind, event.operation_name, event.role = "tool_result", "execute_tool", "tool"
     event.tool_call_id = text(members.get("tool_call_id"))
-    event.tool_name = state.tools.pop(event.tool_call_id or "", None)
+    event.tool_name = forget(state.tools, event.tool_call_id)
     event.tool_type = tool_type(event.tool_name)
     event.tool_result = plain_text(members.get("content")) or as_json(members.get("content"))
     return (event,)
@@ -224,10 +226,10 @@ def _tool_update(event: Event, update: JsonObject, state: State) -> Sequence[Eve
     call, status = text(update.get("toolCallId")), text(update.get("status"))
     event.tool_call_id, event.operation_name = call, "execute_tool"
     if status not in ("completed", "failed"):
-        event.event_kind, event.tool_name = "state", state.tools.get(call or "")
+        event.event_kind, event.tool_name = "state", recall(state.tools, call)
         return (event,)
     event.event_kind, event.role = "tool_result", "tool"
-    event.tool_name = state.tools.pop(call or "", None)
+    event.tool_name = forget(state.tools, call)
     event.tool_type = tool_type(event.tool_name)
     event.outcome = _OUTCOMES[status]
     event.tool_result = as_json(update.get("rawOutput")) or as_json(update.get("content"))

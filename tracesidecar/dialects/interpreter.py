@@ -30,7 +30,13 @@ from tracesidecar.dialects.state import (
     begin,
     decode_state,
 )
-from tracesidecar.dialects.truncate import raw_column, truncate_columns
+from tracesidecar.dialects.truncate import (
+    SHORT_BYTES,
+    raw_column,
+    shorten_columns,
+    shorten_state,
+    truncate_columns,
+)
 from tracesidecar.json_size import has_too_many_values
 from tracesidecar.line_types import MAPPER_ERROR, TOO_MANY_VALUES, UNEXPECTED_SHAPE, UNPRICED
 from tracesidecar.model import CleanChunk, LinePosition
@@ -201,6 +207,8 @@ class _FileMapper:
         shared = self.shared
         digest = hashlib.sha256(line).hexdigest()
         events = self._map(line)
+        if len(line) > SHORT_BYTES:
+            shorten_state(self.state, self.dialect.state)
         count, kinds = _redactions(line)
         named = [self._set_lineage(event) for event in events]
         truncated = [truncate_columns(event) for event in events]
@@ -217,8 +225,12 @@ class _FileMapper:
             event.source_offset, event.line_bytes = position.offset, position.length
             event.line_state = "repaired" if is_repaired else "ok"
             event.redaction_count, event.redaction_kinds = count, kinds
+            is_shortened = shorten_columns(event, len(line))
             event.truncated = (
-                is_truncated or bool(event.truncated) or (is_raw_truncated and event is events[0])
+                is_truncated
+                or is_shortened
+                or bool(event.truncated)
+                or (is_raw_truncated and event is events[0])
             )
             event.labels, event.host_name = shared.labels, event.host_name or shared.host
             event.generation, event.processed_by = self.file.generation, shared.processed_by

@@ -18,6 +18,7 @@ from tracesidecar.dialects.parsing import (
     message_text,
     milliseconds_between,
     plain_text,
+    recall,
     remember,
     text,
     tool_type,
@@ -92,7 +93,7 @@ def _span(line: Line, state: State) -> Event:
     event = Event(
         event_kind="span", native_id=text(line.id), parent_id=text(line.parent_id), trace_id=trace
     )
-    event.conversation_id = state.groups.get(trace or "", trace)
+    event.conversation_id = recall(state.groups, trace) or trace
     event.event_time = utc(line.started_at)
     event.event_time_source = "line" if event.event_time is not None else None
     event.duration_ms = milliseconds_between(event.event_time, utc(line.ended_at))

@@ -24,6 +24,7 @@ from tracesidecar.dialects.parsing import (
     items,
     plain_text,
     real,
+    recall,
     remember,
     text,
     tool_type,
@@ -290,7 +291,7 @@ def _tool_result(line: Line, message: PiMessage, state: State) -> Event:
     event = _make_event("tool_result", line, state)
     event.role, event.operation_name = "tool", "execute_tool"
     event.tool_call_id = text(message.tool_call_id)
-    event.tool_name = text(message.tool_name) or state.tools.get(event.tool_call_id or "")
+    event.tool_name = text(message.tool_name) or recall(state.tools, event.tool_call_id)
     event.tool_type = tool_type(event.tool_name)
     event.tool_result = plain_text(message.content)
     if isinstance(message.is_error, bool):

@@ -1,4 +1,8 @@
-"""Keep rows within what tables accept: long text is truncated, and blobs become stubs."""
+"""Keep rows within what tables accept.
+
+Long text is truncated, ids that are too long are hashed, and blobs become stubs. What later lines
+carry of an earlier one is as short, or a line of 400 KB would come again in each row after it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,24 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
+from types import UnionType
+from typing import NamedTuple, get_args
 
 import msgspec
 
+from tracesidecar.dialects.columns import COLUMNS
 from tracesidecar.dialects.event import Event
 from tracesidecar.json_size import has_too_many_values
 
 TEXT_BYTES = 32 * 1024
 """The most that text, arguments and results may have (UTF-8)."""
+SHORT_BYTES = 1024
+"""The most that any other column may have (UTF-8), but for ids, `raw` and our own."""
+ID_BYTES = 300
+"""The most that an id may have (UTF-8): one that is the name of a file fits."""
 RAW_BYTES = 512 * 1024
 """The most that a row keeps of its line.
 
@@ -22,6 +35,40 @@ Escaped in a row of JSON it is still below the 1 MiB that a row may have.
 """
 BULK_BYTES = 4 * 1024
 BLOCK = 1 << 20
+_LONG = ("text", "tool_arguments", "tool_result", "error_message")
+_IDS = (
+    "native_id",
+    "parent_id",
+    "trace_id",
+    "conversation_id",
+    "parent_conversation_id",
+    "agent_id",
+    "api_call_id",
+    "tool_call_id",
+    "user_id",
+)
+_OURS = (
+    "event_id",
+    "raw",
+    "source_file",
+    "labels",
+    "event_time",
+    "ingest_time",
+    "host_name",
+    "line_sha256",
+    "processed_by",
+)
+_SHORT = tuple(
+    column.name
+    for column in COLUMNS
+    if column.type == "string" and not column.values and column.name not in (*_LONG, *_IDS, *_OURS)
+)
+_read_ids = attrgetter(*_IDS)
+_read_short = attrgetter(*_SHORT)
+_CARRIED_TEXT = frozenset(
+    ("cwd", "repository", "branch", "version", "program", "provider", "model")
+)
+"""Names of a state's fields that become no ids."""
 _LEAF_LIMITS = (64 * 1024, 16 * 1024, 4 * 1024, 1024, 128)
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 
@@ -42,7 +89,7 @@ _MAGIC = {
 def truncate_columns(event: Event) -> bool:
     """Truncate the long columns of an event in place, and return whether any was."""
     is_truncated = False
-    for column in ("text", "tool_arguments", "tool_result", "error_message"):
+    for column in _LONG:
         value: str | None = getattr(event, column)
         if (
             value is not None
@@ -52,6 +99,93 @@ def truncate_columns(event: Event) -> bool:
             setattr(event, column, truncated)
             is_truncated = True
     return is_truncated
+
+
+def shorten_columns(event: Event, line_bytes: int) -> bool:
+    """Shorten ids and short columns in place, and return whether one of these was truncated.
+
+    An id is the same in all rows, however long the line is that it is in. Only a line of more than
+    `SHORT_BYTES` can have another column that is longer: what is carried is short already.
+    """
+    for value in _read_ids(event):
+        if value is not None and len(value) * 4 > ID_BYTES:
+            _shorten_ids(event)
+            break
+    # all together are seldom as long as one may be
+    if (
+        line_bytes <= SHORT_BYTES
+        or len("".join(filter(None, _read_short(event)))) * 4 <= SHORT_BYTES
+    ):
+        return False
+    is_truncated = False
+    for column, value in zip(_SHORT, _read_short(event), strict=True):
+        if value is not None and len(value) * 4 > SHORT_BYTES:
+            truncated = truncate_text(value, SHORT_BYTES)
+            is_truncated = is_truncated or truncated is not value
+            setattr(event, column, truncated)
+    return is_truncated
+
+
+def _shorten_ids(event: Event) -> None:
+    for column, value in zip(_IDS, _read_ids(event), strict=True):
+        if value is not None:
+            setattr(event, column, shorten_id(value))
+
+
+def shorten_id(value: str, limit_bytes: int = ID_BYTES) -> str:
+    """Return an id, or its beginning and a digest if it is too long."""
+    if len(value) * 4 <= limit_bytes or _size(value) <= limit_bytes:
+        return value
+    digest = hashlib.sha256()
+    for start in range(0, len(value), BLOCK):
+        digest.update(value[start : start + BLOCK].encode())
+    return f"{value[:48]}~{digest.hexdigest()[:32]}"
+
+
+def shorten_state(state: msgspec.Struct, declared: type[msgspec.Struct]) -> None:
+    """Shorten what a mapper carries from a long line to the next ones, in place.
+
+    `declared` is the type of the state.
+
+    All of it together may have as many characters as one column bytes, before any is shortened.
+    What is kept by id is short already (`parsing.remember`).
+    """
+    kept = _kept_in(declared)
+    if kept.texts and len("".join(filter(None, kept.read(state)))) > SHORT_BYTES:
+        for name in kept.texts:
+            value: object = getattr(state, name)
+            if isinstance(value, str):
+                shorten = truncate_text if name in _CARRIED_TEXT else shorten_id
+                setattr(state, name, shorten(value, SHORT_BYTES))
+    for name, kind in kept.structs.items():
+        shorten_state(getattr(state, name), kind)
+
+
+class _Kept(NamedTuple):
+    """The fields of a state that are texts, what reads them, and those that have fields again."""
+
+    texts: tuple[str, ...]
+    read: Callable[[object], Iterable[str | None]]
+    structs: Mapping[str, type[msgspec.Struct]]
+
+
+@cache
+def _kept_in(state: type[msgspec.Struct]) -> _Kept:
+    texts: list[str] = []
+    structs: dict[str, type[msgspec.Struct]] = {}
+    for field in msgspec.structs.fields(state):
+        kind = field.type
+        if kind is str or (isinstance(kind, UnionType) and str in get_args(kind)):
+            texts.append(field.name)
+        elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            structs[field.name] = kind
+    # a getter of one name would return no tuple
+    read = attrgetter(*texts, texts[0]) if texts else _read_nothing
+    return _Kept(tuple(texts), read, structs)
+
+
+def _read_nothing(_state: object) -> Iterable[str | None]:
+    return ()
 
 
 def truncate_text(text: str, limit_bytes: int) -> str:

@@ -26,6 +26,9 @@ COMPRESSOR_BYTES = 256 << 10
 ENTRY_BYTES = 64
 """The memory that a buffered line takes in addition to its bytes."""
 
+TOGETHER = 1024
+"""How many records are encoded at a time: a record has at most 1 MiB, but most have far less."""
+
 EXTENSIONS: dict[Compression, str] = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 
 
@@ -127,10 +130,20 @@ class EventLinesEncoder:
         self._limit = limit_bytes
         self._lines = LinesEncoder(compression)
         self.records = 0
+        self.size_bytes = 0
         self.held_bytes = 0
 
     def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
-        """Add events of a dialect; return those whose record is over the limit."""
+        """Add events of a dialect; return those whose record is over the limit.
+
+        They are encoded some at a time: short lines may become long records.
+        """
+        too_large: list[Event] = []
+        for start in range(0, len(events), TOGETHER):
+            too_large += self._add(events[start : start + TOGETHER], dialect)
+        return too_large
+
+    def _add(self, events: Sequence[Event], dialect: str) -> list[Event]:
         encode, limit = self._encode, self._limit
         records: list[bytes] = []
         too_large: list[Event] = []
@@ -143,9 +156,7 @@ class EventLinesEncoder:
             else:
                 records.append(record)
         if records:
-            self._lines.add(b"\n".join((*records, b"")))
-            self.records += len(records)
-            self.held_bytes = self._lines.encoded_bytes
+            self._take(b"\n".join((*records, b"")), len(records))
         return too_large
 
     def move_to(self, other: EventLinesEncoder) -> None:
@@ -155,8 +166,12 @@ class EventLinesEncoder:
 
     def take(self, lines: bytes, records: int) -> None:
         """Add records that are encoded already."""
+        self._take(lines, records)
+
+    def _take(self, lines: bytes, records: int) -> None:
         self._lines.add(lines)
         self.records += records
+        self.size_bytes += len(lines)
         self.held_bytes = self._lines.encoded_bytes
 
     def finish(self) -> bytes:

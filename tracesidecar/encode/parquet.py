@@ -131,6 +131,11 @@ class ParquetEncoder:
         self._batches_bytes = 0
 
     @property
+    def size_bytes(self) -> int:
+        """The size of the rows before they are encoded."""
+        return self._columns.held_bytes + self._batches_bytes
+
+    @property
     def held_bytes(self) -> int:
         """An estimate of the memory that it takes now and will take in `finish`."""
         return self._columns.held_bytes + int(self._batches_bytes * _OUTPUT_SHARE)

@@ -18,6 +18,7 @@ from tracesidecar.dialects.parsing import (
     at,
     call_key,
     count,
+    forget,
     real,
     remember,
     text,
@@ -97,7 +98,7 @@ def _response(event: Event, members: JsonObject, state: State) -> None:
     request = text(members.get("requestId"))
     event.event_kind, event.operation_name, event.role = "model_call", "chat", "assistant"
     event.api_call_id = call_key(event.conversation_id, request)
-    event.model = event.model or (state.models.pop(request, None) if request else None)
+    event.model = event.model or forget(state.models, request)
     event.cache_read_input_tokens = count(at(members, "cache", "cacheReadTokens"))
     event.cache_creation_input_tokens = count(at(members, "cache", "cacheWriteTokens"))
     given = count(at(members, "tokens", "input"))

@@ -16,6 +16,7 @@ from tracesidecar.dialects.parsing import (
     fields,
     items,
     real,
+    recall,
     remember,
     text,
     tool_type,
@@ -203,7 +204,7 @@ def _tool_call(block: JsonObject, state: State, make: EventFactory) -> Event:
 
 def _tool_result(block: JsonObject, line: Line, state: State, make: EventFactory) -> Event:
     call = text(block.get("tool_use_id"))
-    name = state.tools.get(call) if call is not None else None
+    name = recall(state.tools, call)
     event = make("tool_result")
     event.operation_name, event.role = "execute_tool", "tool"
     event.tool_call_id, event.tool_name, event.tool_type = call, name, tool_type(name)

@@ -6,7 +6,16 @@ from tracesidecar.dialects.codex.line import RolloutPayload, State
 from tracesidecar.dialects.codex.usage import map_token_count
 from tracesidecar.dialects.dialect import EventFactory, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.parsing import as_json, at, exit_code, fields, real, text, tool_type
+from tracesidecar.dialects.parsing import (
+    as_json,
+    at,
+    exit_code,
+    fields,
+    real,
+    recall,
+    text,
+    tool_type,
+)
 
 _REPEATED_TEXT = {
     "user_message": "user",
@@ -135,9 +144,7 @@ def _end(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
 
 def _set_tool(event: Event, payload: RolloutPayload, state: State) -> None:
     event.tool_call_id = text(payload.call_id)
-    event.tool_name = (
-        state.tools.get(event.tool_call_id) if event.tool_call_id is not None else None
-    )
+    event.tool_name = recall(state.tools, event.tool_call_id)
     event.tool_type = tool_type(event.tool_name)
 
 

@@ -13,6 +13,7 @@ from tracesidecar.dialects.parsing import (
     fields,
     items,
     plain_text,
+    recall,
     remember,
     text,
     tool_type,
@@ -140,7 +141,7 @@ def _call(payload: RolloutPayload, name: str | None, state: State, make: EventFa
 
 def _tool_output(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     call = text(payload.call_id)
-    name = state.tools.get(call) if call is not None else None
+    name = recall(state.tools, call)
     event = make("tool_result")
     event.operation_name, event.role = "execute_tool", "tool"
     event.tool_call_id, event.tool_name, event.tool_type = call, name, tool_type(name)

@@ -20,6 +20,7 @@ from tracesidecar.dialects.parsing import (
     fields,
     items,
     milliseconds_between,
+    recall,
     remember,
     text,
     utc,
@@ -164,7 +165,7 @@ def _identify(
     named = next((name for key in _CONVERSATIONS if (name := text(attributes.get(key)))), None)
     if trace is not None and named is not None:
         remember(state.conversations, trace, named)
-    event.conversation_id = named or state.conversations.get(trace or "")
+    event.conversation_id = named or recall(state.conversations, trace)
     return identify(event, trace, span)
 
 
@@ -181,7 +182,7 @@ def _mark_repeat(event: Event, source: str, attributes: JsonObject, state: State
         for key in (text(attributes.get("gen_ai.response.id")), event.trace_id)
         if key is not None
     ]
-    if any(state.counted.get(key, source) != source for key in keys):
+    if any(recall(state.counted, key) not in (None, source) for key in keys):
         event.event_kind, event.usage_scope = "state", "repeat"
         return event
     for key in keys:

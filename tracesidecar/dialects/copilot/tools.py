@@ -12,8 +12,10 @@ from tracesidecar.dialects.parsing import (
     at,
     exit_code_in,
     fields,
+    forget,
     milliseconds_between,
     real,
+    recall,
     remember,
     text,
     tool_type,
@@ -31,9 +33,9 @@ def request(line: Line, requested: JsonObject, state: State) -> Event:
 
 def _set_tool(event: Event, data: JsonObject, state: State) -> None:
     call = text(data.get("toolCallId"))
-    name = text(data.get("toolName")) or text(data.get("name")) or state.tools.get(call or "")
+    name = text(data.get("toolName")) or text(data.get("name")) or recall(state.tools, call)
     event.tool_call_id, event.tool_name = call, name
-    server = text(data.get("mcpServerName")) or state.servers.get(call or "")
+    server = text(data.get("mcpServerName")) or recall(state.servers, call)
     event.tool_type = "mcp" if server else tool_type(name)
     if call is not None and name is not None:
         remember(state.tools, call, name)
@@ -43,7 +45,7 @@ def _set_tool(event: Event, data: JsonObject, state: State) -> None:
 
 def start(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     """Map the start of a call; it counts as a call only if no message requested it."""
-    is_requested = (text(data.get("toolCallId")) or "") in state.tools
+    is_requested = recall(state.tools, text(data.get("toolCallId"))) is not None
     event = make_event("state", line, state) if is_requested else request(line, data, state)
     if is_requested:
         _set_tool(event, data, state)
@@ -59,7 +61,7 @@ def complete(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     _set_tool(event, data, state)
     event.model = text(data.get("model"))
     event.duration_ms = milliseconds_between(
-        state.started.pop(event.tool_call_id or "", None), event.event_time
+        forget(state.started, event.tool_call_id), event.event_time
     )
     result = data.get("result")
     event.tool_result = (
@@ -95,7 +97,7 @@ def permission(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     event = make_event("permission", line, state)
     wanted = fields(data.get("permissionRequest"))
     event.tool_call_id = text(wanted.get("toolCallId")) or text(data.get("toolCallId"))
-    event.tool_name = text(wanted.get("toolName")) or state.tools.get(event.tool_call_id or "")
+    event.tool_name = text(wanted.get("toolName")) or recall(state.tools, event.tool_call_id)
     event.tool_type = tool_type(event.tool_name)
     event.text = text(wanted.get("intention")) or text(wanted.get("kind"))
     if decision := text(at(data, "result", "kind")):

@@ -24,6 +24,7 @@ from tracesidecar.dialects.parsing import (
     fields,
     items,
     plain_text,
+    recall,
     remember,
     text,
     tool_type,
@@ -180,7 +181,7 @@ def _message(message: GeminiMessage, state: State) -> list[Event]:
         )
         digest, before = (
             hashlib.blake2b(_encode(content), digest_size=8).hexdigest(),
-            state.messages.get(known),
+            recall(state.messages, known),
         )
         if digest == before:
             return []
@@ -265,7 +266,7 @@ def _tools(message: GeminiMessage, state: State) -> list[Event]:
     found = []
     for call in map(fields, items(message.tool_calls)):
         known = text(call.get("id")) or ""
-        before = state.tools.get(known)
+        before = recall(state.tools, known)
         is_answered = call.get("result") is not None or text(call.get("status")) in _FINAL
         if before is None:
             found.append(_tool_call(call, message, state))

@@ -25,6 +25,7 @@ from tracesidecar.dialects.parsing import (
     fields,
     items,
     real,
+    recall,
     remember,
     text,
     tool_type,
@@ -233,7 +234,7 @@ def _tool_result(line: Line, part: JsonObject, state: State) -> Event:
     event.role, event.operation_name = "tool", "execute_tool"
     response, outcome = fields(part["functionResponse"]), fields(line.tool_call_result)
     event.tool_call_id = text(response.get("id")) or text(outcome.get("callId"))
-    event.tool_name = text(response.get("name")) or state.tools.get(event.tool_call_id or "")
+    event.tool_name = text(response.get("name")) or recall(state.tools, event.tool_call_id)
     event.tool_type, event.tool_result = tool_type(event.tool_name), function_response([part])
     if event.tool_type == "shell":
         event.exit_code = exit_code_in(event.tool_result)

@@ -23,6 +23,7 @@ from tracesidecar.dialects.parsing import (
     call_key,
     fields,
     plain_text,
+    recall,
     text,
     tool_type,
 )
@@ -153,7 +154,7 @@ def _permission(time: object, payload: JsonObject, state: State) -> Event:
     found = make_event("permission", time, state)
     found.native_id, found.parent_id = text(payload.get("id")), text(payload.get("request_id"))
     found.tool_call_id = text(payload.get("tool_call_id"))
-    found.tool_name = state.tools.get(found.tool_call_id or "")
+    found.tool_name = recall(state.tools, found.tool_call_id)
     found.tool_type, found.text = (
         tool_type(found.tool_name),
         text(payload.get("description")) or text(payload.get("feedback")),

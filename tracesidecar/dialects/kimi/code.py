@@ -24,6 +24,7 @@ from tracesidecar.dialects.parsing import (
     call_key,
     fields,
     plain_text,
+    recall,
     text,
     tool_calls,
     tool_type,
@@ -183,7 +184,7 @@ def _message(time: object, message: JsonObject, state: State) -> list[Event]:
 def _permission(time: object, line: Line, state: State) -> Event:
     found = make_event("permission", time, state)
     found.tool_call_id = text(line.tool_call_id)
-    found.tool_name = text(line.tool_name) or state.tools.get(found.tool_call_id or "")
+    found.tool_name = text(line.tool_name) or recall(state.tools, found.tool_call_id)
     found.tool_type = tool_type(found.tool_name)
     decision = text(line.decision) or text(at(line.result, "decision"))
     if decision is not None:

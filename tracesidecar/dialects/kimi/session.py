@@ -12,6 +12,7 @@ from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
     count,
+    recall,
     remember,
     text,
     tool_type,
@@ -107,7 +108,7 @@ def tool_result_event(
     """Return a tool result, with the name of the tool that was called."""
     found = make_event("tool_result", time, state)
     found.role, found.operation_name = "tool", "execute_tool"
-    found.tool_call_id, found.tool_name = call, state.tools.get(call or "")
+    found.tool_call_id, found.tool_name = call, recall(state.tools, call)
     found.tool_type, found.tool_result = tool_type(found.tool_name), output
     if isinstance(is_error, bool):
         found.outcome = "failure" if is_error else "success"

@@ -20,6 +20,7 @@ from tracesidecar.dialects.parsing import (
     fields,
     items,
     plain_text,
+    recall,
     remember,
     text,
     tool_type,
@@ -138,7 +139,7 @@ def _tool_result(streamed: JsonObject, state: State) -> Event:
         event_kind="tool_result",
         role="tool",
         tool_call_id=call,
-        tool_name=state.tools.get(call or ""),
+        tool_name=recall(state.tools, call),
     )
     event.tool_type = tool_type(event.tool_name)
     event.tool_result = plain_text(streamed.get("content")) or as_json(streamed.get("content"))

@@ -15,7 +15,12 @@ from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.otel import otlp_records
 from tracesidecar.dialects.otel.genai import Attributes
 from tracesidecar.dialects.parsing import JsonObject
-from tracesidecar.dialects.truncate import raw_column
+from tracesidecar.dialects.truncate import raw_column, stub
+
+REPEATED_BYTES = 1 << 20
+"""How much of resources and scopes the records of one line have in `raw`, in total."""
+STUB_BYTES = 160
+"""What is not longer than a stub is never replaced by one."""
 
 _NOTHING = msgspec.Raw(b"{}")
 
@@ -83,7 +88,7 @@ def map_line(data: bytes, _state: State) -> Sequence[Event]:
     If there are many, the `raw` of each is a line of its own that holds nothing else.
     """
     line = _decode(data)
-    found = [event for signal, resource in _by_signal(line) for event in _events(signal, resource)]
+    found = list(_events(line))
     if len(found) == 1:
         found[0].raw = None
     return found
@@ -99,18 +104,39 @@ def _by_signal(line: Line) -> Iterator[tuple[str, ResourceRecords]]:
             yield signal, resource
 
 
-def _events(signal: str, resource: ResourceRecords) -> Iterator[Event]:
-    wrap, read = _WRAPS[signal]
-    shared = otlp_records.resource(resource.resource)
-    for scope in (
-        *(resource.scope_spans or ()),
-        *(resource.scope_logs or ()),
-        *(resource.scope_metrics or ()),
-    ):
-        for record in (*(scope.spans or ()), *(scope.log_records or ()), *(scope.metrics or ())):
-            event = _event(read, record, shared)
-            event.raw = raw_column(wrap % (resource.resource, scope.scope, record), ())[0]
-            yield event
+def _events(line: Line) -> Iterator[Event]:
+    """Yield the event of each record.
+
+    Resource and scope are in the `raw` of each, as long as they do not add up to far more than the
+    line; then a stub is in their place.
+    """
+    repeated = 0
+    for signal, resource in _by_signal(line):
+        wrap, read = _WRAPS[signal]
+        shared = otlp_records.resource(resource.resource)
+        for scope in (
+            *(resource.scope_spans or ()),
+            *(resource.scope_logs or ()),
+            *(resource.scope_metrics or ()),
+        ):
+            around = bytes(resource.resource), bytes(scope.scope)
+            for record in (
+                *(scope.spans or ()),
+                *(scope.log_records or ()),
+                *(scope.metrics or ()),
+            ):
+                event = _event(read, record, shared)
+                is_stub = repeated > REPEATED_BYTES
+                if is_stub:
+                    around = _stub_for_long(around[0]), _stub_for_long(around[1])
+                event.raw = raw_column(wrap % (*around, record), ())[0]
+                event.truncated = is_stub or None
+                repeated += len(around[0]) + len(around[1])
+                yield event
+
+
+def _stub_for_long(content: bytes) -> bytes:
+    return stub("application/json", content) if len(content) > STUB_BYTES else content
 
 
 def _event(read: Mapper, record: msgspec.Raw, shared: Attributes) -> Event:

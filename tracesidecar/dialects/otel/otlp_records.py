@@ -8,7 +8,8 @@ from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.otel import genai
 from tracesidecar.dialects.otel.genai import Attributes
 from tracesidecar.dialects.otel.semantic_conventions import COLUMNS, TELLING_EVENTS
-from tracesidecar.dialects.parsing import text, utc
+from tracesidecar.dialects.parsing import as_json, text, utc
+from tracesidecar.dialects.truncate import SHORT_BYTES, shorten_id
 
 
 class ArrayValue(msgspec.Struct):
@@ -128,7 +129,15 @@ def resource(data: msgspec.Raw) -> Attributes:
         attributes = _flatten(_decode_resource(data).attributes)
     except msgspec.ValidationError:
         return {}
-    return {name: value for name, value in attributes.items() if name in genai.NAMED}
+    return {
+        name: shorten_id(value, SHORT_BYTES) if isinstance(value, str) else value
+        for name, value in attributes.items()
+        if name in genai.NAMED and (isinstance(value, str) or _is_short(value))
+    }
+
+
+def _is_short(value: object) -> bool:
+    return len(as_json(value) or "") <= SHORT_BYTES
 
 
 def span(data: msgspec.Raw, shared: Attributes) -> Event:

@@ -5,7 +5,7 @@ where the value is something else: traces are not under our control.
 """
 
 from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
-from tracesidecar.dialects.parsing.correlation import call_key, remember
+from tracesidecar.dialects.parsing.correlation import call_key, forget, recall, remember
 from tracesidecar.dialects.parsing.exit_codes import exit_code, exit_code_in
 from tracesidecar.dialects.parsing.json_in_text import decode_json_text, object_in_text
 from tracesidecar.dialects.parsing.message_text import message_text
@@ -34,12 +34,14 @@ __all__ = [
     "exit_code",
     "exit_code_in",
     "fields",
+    "forget",
     "items",
     "message_text",
     "milliseconds_between",
     "object_in_text",
     "plain_text",
     "real",
+    "recall",
     "remember",
     "text",
     "tool_calls",

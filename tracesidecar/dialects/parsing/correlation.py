@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+from tracesidecar.dialects.truncate import SHORT_BYTES, shorten_id
 
 REMEMBERED = 1_000
 """How many calls are remembered in a file; the oldest is forgotten first."""
@@ -14,10 +17,21 @@ _PROVIDER_ID = re.compile(
 
 
 def remember(names: dict[str, str], call: str, name: str) -> None:
-    """Remember the tool of a call until its result comes."""
+    """Remember the tool of a call until its result comes; both are shortened if they are long."""
+    call = shorten_id(call)
     if call not in names and len(names) >= REMEMBERED:
         del names[next(iter(names))]
-    names[call] = name
+    names[call] = shorten_id(name, SHORT_BYTES)
+
+
+def recall(names: Mapping[str, str], call: str | None) -> str | None:
+    """Return what is remembered of a call."""
+    return None if call is None else names.get(shorten_id(call))
+
+
+def forget(names: dict[str, str], call: str | None) -> str | None:
+    """Return what is remembered of a call, for the last time."""
+    return None if call is None else names.pop(shorten_id(call), None)
 
 
 def call_key(conversation: str | None, call: str | None) -> str | None:
