@@ -9,16 +9,19 @@ from tracesidecar.batch.contents import record_offsets
 from tracesidecar.batch.encoding import BatchSpec, Encoding
 from tracesidecar.batch.layout import manifest_name
 from tracesidecar.batch.manifest import (
+    MOST_MANIFEST_BYTES,
     Manifest,
     ManifestObject,
     ManifestRange,
     decode_manifest,
     digest_last_line,
     encode_manifest,
+    require_counts,
 )
 from tracesidecar.batch.partitions import PartitionKey
 
 __all__ = [
+    "MOST_MANIFEST_BYTES",
     "BatchBuilder",
     "BatchCapacity",
     "BatchSpec",
@@ -33,4 +36,5 @@ __all__ = [
     "encode_manifest",
     "manifest_name",
     "record_offsets",
+    "require_counts",
 ]

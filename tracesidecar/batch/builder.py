@@ -57,6 +57,10 @@ A line becomes a row with some forty columns, several times as long if the line 
 """
 
 
+RANGE_BYTES = 600
+"""The memory that a range takes in a batch, in its plan and its manifest, beside its path."""
+
+
 class BatchCapacity(NamedTuple):
     """When a batch is full: at a size before compression, a number of lines, or memory taken.
 
@@ -120,6 +124,7 @@ class BatchBuilder:
         self._described: list[ManifestRange] = []
         self._quarantined: list[QuarantinedLine] = []
         self._redactions: Counter[str] = Counter()
+        self._described_bytes = 0
         self._is_empty = True
         self._reached: dict[int, Checkpoint] = {}
         self._lines = 0
@@ -164,8 +169,10 @@ class BatchBuilder:
 
     @property
     def held_bytes(self) -> int:
-        """The memory taken by what is encoded so far, and by the lines that were rejected."""
-        return self._held_bytes + REJECTED_LINE_BYTES * len(self._quarantined)
+        """The memory taken by what is encoded so far, by its ranges, and by rejected lines."""
+        return (
+            self._held_bytes + self._described_bytes + REJECTED_LINE_BYTES * len(self._quarantined)
+        )
 
     def add_redriven(
         self, entry: int, clean: CleanChunk, label: str, events: Sequence[DialectEvent] = ()
@@ -349,6 +356,7 @@ class BatchBuilder:
             )
         else:
             self._described.append(new)
+            self._described_bytes += RANGE_BYTES + 2 * (len(new.path) + len(new.source_file))
 
     def _payload(self, name: str, content: bytes, records: int, replayed: Plan | None) -> Payload:
         sha256 = hashlib.sha256(content).digest()

@@ -9,7 +9,15 @@ import hashlib
 
 import msgspec
 
+from tracesidecar.encode import parse_object_name
+
 MANIFEST_VERSION = 3
+MOST_MANIFEST_BYTES = 64 << 20
+"""No manifest has more: what describes the ranges of a batch counts for its memory."""
+
+_LAST_TIME = 253_402_300_799
+"""The end of the year 9999, beyond which there are no names of days."""
+_LARGEST = (1 << 63) - 1
 
 
 class ManifestRange(msgspec.Struct, frozen=True):
@@ -46,6 +54,21 @@ class ManifestRange(msgspec.Struct, frozen=True):
     source_file: str = ""
     source_generation: int = 0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers that no file has."""
+        require_counts(
+            self.segment,
+            self.generation,
+            self.begin,
+            self.start,
+            self.end,
+            self.lines,
+            self.refused,
+            self.source_generation,
+            self.records + 1,
+        )
+        require_counts(self.device >> 1, self.inode >> 1)  # 64 bits without a sign
+
 
 class ManifestObject(msgspec.Struct, frozen=True):
     """An object by its name below the prefix, with its SHA-256 (hexadecimal), bytes and rows."""
@@ -54,6 +77,12 @@ class ManifestObject(msgspec.Struct, frozen=True):
     sha256: str
     bytes: int
     rows: int
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name that this program gives to no object."""
+        if parse_object_name(self.name) is None:
+            raise ValueError("an object has a name that this program does not give")
+        require_counts(self.bytes, self.rows)
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -77,6 +106,17 @@ class Manifest(msgspec.Struct, frozen=True):
     labels: dict[str, dict[str, str]]
     redriven: bool
     format: str = "raw"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a time that has no day."""
+        if not 0 <= self.time <= _LAST_TIME:
+            raise ValueError("the time is out of bounds")
+
+
+def require_counts(*counts: int) -> None:
+    """Raise ValueError for a count of a manifest that is none."""
+    if not 0 <= min(counts) <= max(counts) <= _LARGEST:
+        raise ValueError("a count is out of bounds")
 
 
 def digest_last_line(lines: bytes) -> str:

@@ -32,7 +32,7 @@ def print_json(document: Mapping[str, object]) -> None:
 
 def print_line(text: str = "") -> None:
     """Print one line on stdout."""
-    print_text(text + "\n")
+    print_text(_escape(text) + "\n")
 
 
 def print_text(text: str) -> None:
@@ -71,10 +71,22 @@ def _writing() -> Iterator[None]:
 def complain(text: str) -> None:
     """Print one line on stderr; where nobody can read it, the exit code must do."""
     try:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(_escape(text) + "\n")
         sys.stderr.flush()
     except OSError:
         silence(sys.stderr)
+
+
+def _escape(text: str) -> str:
+    """Return a text of some lines without anything that acts on a terminal.
+
+    Names in it may come from an agent, or from a lake that belongs to somebody else.
+    """
+    if text.isprintable():
+        return text
+    from tracesidecar.sanitize import escape_unprintable  # slow to import, and seldom needed
+
+    return "\n".join(map(escape_unprintable, text.split("\n")))
 
 
 def silence(stream: TextIO) -> None:
@@ -115,7 +127,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
     A table that nobody reads at a glance is not fitted to the width of the terminal.
     """
-    cells = [list(row) for row in rows]
+    cells = [[_escape(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     if len(cells) > MOST_FITTED_ROWS:
         _print_long_table(title, columns, cells)
         return

@@ -36,6 +36,7 @@ from tracesidecar.encode.lake_layout import (
     RecordFormat,
     format_of,
     lake_root,
+    parse_object_name,
     partition_folder,
     partition_of,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "narrowing_of",
     "open_parquet_writer",
     "parquet_schema",
+    "parse_object_name",
     "partition_folder",
     "partition_of",
     "replace_control_characters",

@@ -7,7 +7,7 @@ back. A new layout gets a new version in its path.
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 RecordFormat = Literal["raw", "event", "ecs", "ocsf", "cef", "leef", "otlp"]
 """The formats of single records. A destination that is no object store takes some or all."""
@@ -44,10 +44,34 @@ def partition_folder(root: str, day: str, dialect: str = "") -> str:
     return f"{root}/dt={day}/dialect={dialect}" if dialect else f"{root}/dt={day}"
 
 
+class ObjectName(NamedTuple):
+    """The parts of an object's name; `dialect` is empty for lines as they stand."""
+
+    root: str
+    day: str
+    dialect: str
+    file: str
+
+
+def parse_object_name(name: str) -> ObjectName | None:
+    """Return the parts of an object's name, None if this program gives no such name.
+
+    A lake may belong to somebody else, who writes names into its manifests: one that leads out of
+    the lake, or acts on a terminal, is none.
+    """
+    found = _OBJECT.fullmatch(name)
+    return None if found is None else ObjectName(found[1], found[2], found[3] or "", found[4])
+
+
 def partition_of(name: str) -> tuple[str, str] | None:
     """Return day and dialect of an object of events by its name, None for any other object."""
-    found = _PARTITION.search(name)
-    return (found[1], found[2]) if found else None
+    found = parse_object_name(name)
+    return (found.day, found.dialect) if found is not None and found.dialect else None
 
 
-_PARTITION = re.compile(partition_folder("", "([0-9-]+)", "([^/]+)") + "/[^/]+$")
+_WORD = "[A-Za-z0-9._-]"
+_OBJECT = re.compile(
+    f"({'|'.join(lake_root(each) for each in FORMATS)})"
+    f"/dt=([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})(?:/dialect=([a-z0-9_]{{1,64}}))?"
+    rf"/({_WORD}{{1,200}}\.(?:jsonl(?:\.gz|\.zst)?|parquet))"
+)

@@ -4,7 +4,8 @@
 """
 
 from tracesidecar.lake.compact import Compacted, Compactor
-from tracesidecar.lake.findings import Proof
+from tracesidecar.lake.coverage import SegmentKey
+from tracesidecar.lake.findings import Proof, StoreFinding
 from tracesidecar.lake.records import manifests
 from tracesidecar.lake.rewrite import MIN_MEMORY_BYTES, RewriteLimits
 from tracesidecar.lake.rows import CannotRewrite
@@ -17,6 +18,8 @@ __all__ = [
     "Compactor",
     "Proof",
     "RewriteLimits",
+    "SegmentKey",
+    "StoreFinding",
     "manifests",
     "size_of",
     "verify",

@@ -13,8 +13,10 @@ import zstandard
 
 from tracesidecar.encode import compression_of
 
-SLICE_BYTES = 64 << 10
-"""How much is decompressed at a time."""
+SLICE_BYTES = {"gzip": 16 << 10, "zstd": 2 << 10}
+"""How much is decompressed at a time: of gzip it becomes 16 MiB at most, and of Zstandard, of which
+a block of 4 bytes may become 128 KiB.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class _LineCounter:
             self._decompressor = zlib.decompressobj(wbits=31)
         elif compression == "zstd":
             self._decompressor = zstandard.ZstdDecompressor().decompressobj()
+        self._slice_bytes = SLICE_BYTES.get(compression, 0)
         self._newlines = 0
         self._is_broken = False
 
@@ -67,12 +70,12 @@ class _LineCounter:
         if self._decompressor is None:
             self._newlines += block.count(b"\n")
             return
-        for start in range(0, len(block), SLICE_BYTES):
+        for start in range(0, len(block), self._slice_bytes):
             if self._is_broken or self._decompressor.eof:
                 return
             try:
                 self._newlines += self._decompressor.decompress(
-                    block[start : start + SLICE_BYTES]
+                    block[start : start + self._slice_bytes]
                 ).count(b"\n")
             except (zlib.error, zstandard.ZstdError):
                 self._is_broken = True

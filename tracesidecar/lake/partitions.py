@@ -9,12 +9,10 @@ from typing import NamedTuple
 
 from tracesidecar.batch import ManifestObject
 from tracesidecar.ddl import LAKE_ROOTS
-from tracesidecar.encode import partition_folder
+from tracesidecar.encode import parse_object_name, partition_folder
 from tracesidecar.lake.records import compactions, manifests
 from tracesidecar.sinks import StoredObjects
 
-_ANY_ROOT = f"(?:{'|'.join(LAKE_ROOTS.values())})"
-_EVENTS = re.compile(partition_folder(_ANY_ROOT, "([0-9-]+)", "([^/]+)") + "/[^/]+")
 _COMPACTED = re.compile(
     partition_folder(LAKE_ROOTS["parquet"], "[^/]+", "[^/]+")
     + r"/compact-[0-9a-f]{16}-[0-9]{5}\.parquet"
@@ -93,5 +91,7 @@ def _is_due(objects: list[ManifestObject], done: set[frozenset[str]]) -> bool:
 
 
 def _partition(name: str) -> Partition | None:
-    match = _EVENTS.fullmatch(name)
-    return Partition(match[1], match[2]) if match is not None else None
+    found = parse_object_name(name)
+    if found is None or not found.dialect or found.root not in LAKE_ROOTS.values():
+        return None
+    return Partition(found.day, found.dialect)

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from tracesidecar.batch import Manifest, ManifestObject, decode_manifest
+from tracesidecar.batch import (
+    MOST_MANIFEST_BYTES,
+    Manifest,
+    ManifestObject,
+    decode_manifest,
+    require_counts,
+)
 from tracesidecar.encode import COMPACTIONS, MANIFESTS
 from tracesidecar.sinks import StoredObjects
 
@@ -29,6 +35,10 @@ class Compaction(msgspec.Struct, frozen=True):
     duplicates: int
     conflicts: int = 0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a count that is none."""
+        require_counts(self.duplicates, self.conflicts)
+
     @property
     def name(self) -> str:
         """The name of this record in the store."""
@@ -47,9 +57,9 @@ def manifests(
     store: StoredObjects, on_unreadable: Callable[[str], None]
 ) -> Iterator[tuple[str, Manifest]]:
     """Yield each batch's manifest with its name; report the names of unreadable ones."""
-    for name, _ in store.list(MANIFESTS):
+    for name, size_bytes in store.list(MANIFESTS):
         try:
-            yield name, decode_manifest(_content(store, name))
+            yield name, decode_manifest(_content(store, name, size_bytes))
         except msgspec.DecodeError:
             on_unreadable(name)
 
@@ -58,12 +68,23 @@ def compactions(
     store: StoredObjects, on_unreadable: Callable[[str], None]
 ) -> Iterator[tuple[str, Compaction]]:
     """Yield each compaction's record with its name; report the names of unreadable ones."""
-    for name, _ in store.list(COMPACTIONS):
+    for name, size_bytes in store.list(COMPACTIONS):
         try:
-            yield name, msgspec.json.decode(_content(store, name), type=Compaction)
+            yield name, msgspec.json.decode(_content(store, name, size_bytes), type=Compaction)
         except msgspec.DecodeError:
             on_unreadable(name)
 
 
-def _content(store: StoredObjects, name: str) -> bytes:
-    return b"".join(store.read(name))
+def _content(store: StoredObjects, name: str, size_bytes: int) -> bytes:
+    """Read a record; raise DecodeError if it is larger than one can be."""
+    blocks: list[bytes] = []
+    read = 0
+    content = store.read(name) if size_bytes <= MOST_MANIFEST_BYTES else ()
+    for block in content:
+        blocks.append(block)
+        read += len(block)
+        if read > MOST_MANIFEST_BYTES:  # it has grown since it was listed
+            break
+    if max(read, size_bytes) > MOST_MANIFEST_BYTES:
+        raise msgspec.DecodeError("it is too large for a manifest")
+    return b"".join(blocks)

@@ -19,6 +19,7 @@ from tracesidecar.extras import install_command
 from tracesidecar.journal import hold_lock, prepare_state_directory
 from tracesidecar.lake import MIN_MEMORY_BYTES, CannotRewrite, Compacted, Compactor, RewriteLimits
 from tracesidecar.masking import Mask
+from tracesidecar.sanitize import printable
 from tracesidecar.sinks import SinkOptions, open_stored_objects
 from tracesidecar.units import Size, format_bytes
 
@@ -70,7 +71,7 @@ def execute(arguments: argparse.Namespace) -> int:
         complain(f"tracesidecar compact: {error}; the next run resumes it")
         return ExitCode.LEFT_BEHIND
     except CannotRewrite as error:
-        complain(f"tracesidecar compact: {error}")
+        complain(f"tracesidecar compact: {printable(str(error))}")
         return ExitCode.QUARANTINED
     if conflicts := sum(each.conflicts for each in done):
         complain(
@@ -136,7 +137,7 @@ def _document(done: Compacted) -> dict[str, object]:
         "after": _sums(done.after),
         "duplicates": done.duplicates,
         "conflicts": done.conflicts,
-        "refused": done.obstacle or None,
+        "refused": printable(done.obstacle) or None,
     }
 
 
@@ -158,7 +159,7 @@ def _print(done: Iterable[Compacted]) -> None:
             *_short(each.after),
             each.duplicates,
             each.conflicts,
-            each.obstacle or "",
+            printable(each.obstacle),
         )
         for each in done
     ]

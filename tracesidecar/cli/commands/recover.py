@@ -94,7 +94,10 @@ def _report(arguments: argparse.Namespace, sink: SinkOptions, recovery: Recovery
         print_table(
             "Delivered, but not found on this disk",
             ("source", "file", "bytes", "why"),
-            [(each.source, printable(each.path), each.end, each.why) for each in recovery.missing],
+            [
+                (printable(each.source), printable(each.path), each.end, each.why)
+                for each in recovery.missing
+            ],
         )
     for name in recovery.unreadable:
         complain(f"tracesidecar recover: {printable(name)} is not a manifest")
@@ -132,7 +135,7 @@ def _document(sink: SinkOptions, recovery: Recovery, *, is_dry_run: bool) -> dic
         "not_found": [
             {
                 "segment": each.segment,
-                "source": each.source,
+                "source": printable(each.source),
                 "path": printable(each.path),
                 "end": each.end,
                 "why": each.why,

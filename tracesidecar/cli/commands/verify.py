@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from contextlib import closing
-from dataclasses import asdict
 
 from tracesidecar.cli.lake_argument import find_objects_being_sent, readable_sink
 from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress
@@ -13,7 +12,7 @@ from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal import load_deliveries
-from tracesidecar.lake import Proof, size_of, verify
+from tracesidecar.lake import Proof, SegmentKey, StoreFinding, size_of, verify
 from tracesidecar.masking import Mask
 from tracesidecar.sanitize import printable
 from tracesidecar.sinks import SinkOptions, destination_of, is_key_of, open_stored_objects
@@ -85,7 +84,7 @@ def _document(sink: SinkOptions, proof: Proof) -> dict[str, object]:
         "refused": coverages.rejected,
         "segments": [
             {
-                **each.key._asdict(),
+                **_show_key(each.key),
                 "path": printable(each.path),
                 "end": each.end,
                 "lines": each.lines,
@@ -93,8 +92,23 @@ def _document(sink: SinkOptions, proof: Proof) -> dict[str, object]:
             }
             for each in coverages
         ],
-        "problems": [asdict(problem) for problem in proof.problems],
-        "notes": [asdict(note) for note in proof.notes],
+        "problems": [_show(problem) for problem in proof.problems],
+        "notes": [_show(note) for note in proof.notes],
+    }
+
+
+def _show_key(key: SegmentKey) -> dict[str, str | int]:
+    return {
+        name: printable(value) if isinstance(value, str) else value
+        for name, value in key._asdict().items()
+    }
+
+
+def _show(finding: StoreFinding) -> dict[str, str]:
+    return {
+        "kind": finding.kind,
+        "where": printable(finding.where),
+        "detail": printable(finding.detail),
     }
 
 
@@ -104,12 +118,12 @@ def _print(sink: SinkOptions, proof: Proof) -> None:
             print_table(
                 title,
                 ("kind", "where", "what"),
-                [(each.kind, printable(each.where), each.detail) for each in findings],
+                [tuple(_show(each).values()) for each in findings],
             )
     rows = [
         (
-            host,
-            source,
+            printable(host),
+            printable(source),
             len(segments),
             format_bytes(sum(each.end for each in segments)),
             sum(each.lines for each in segments),

@@ -23,7 +23,8 @@ class LakeFolders:
 
     Names are relative to the lake; its own folder is "". Each is opened in the one above it, which
     was opened before: nothing that somebody puts in its place later is entered. Raise OSError for
-    what cannot be opened: NotADirectoryError where a link or a file has the name of a folder.
+    what cannot be opened: NotADirectoryError where a link or a file has the name of a folder, and
+    FileNotFoundError for a name that leads out of the lake.
     """
 
     def __init__(self, path: str, mode: int = 0o750) -> None:
@@ -47,6 +48,7 @@ class LakeFolders:
 
     def find(self, folder: str) -> int:
         """Return the descriptor of a folder."""
+        _require_below(folder)
         missing = []
         while folder not in self._open:
             missing.append(folder)
@@ -63,6 +65,7 @@ class LakeFolders:
 
         An inherited set-group-id bit stays set.
         """
+        _require_below(folder)
         self._unsynced.add(folder)
         if not folder:
             return self._open[folder]
@@ -80,6 +83,7 @@ class LakeFolders:
 
     def open_file(self, name: str) -> int:
         """Open a regular file for reading; a link is none."""
+        _require_below(name)
         folder, base = os.path.split(name)
         with find_in_folder(self.find(folder), base) as found:
             if not found.is_regular:
@@ -88,6 +92,7 @@ class LakeFolders:
 
     def stat(self, name: str) -> os.stat_result:
         """Return the stat of a file; of a link that has its name, not of what that leads to."""
+        _require_below(name)
         folder, base = os.path.split(name)
         return os.stat(base, dir_fd=self.find(folder), follow_symlinks=False)
 
@@ -132,3 +137,9 @@ class LakeFolders:
         for folder in sorted(self._unsynced, key=len, reverse=True):
             os.fsync(self._open[folder])
         self._unsynced.clear()
+
+
+def _require_below(folder: str) -> None:
+    """Raise FileNotFoundError for a name that leads elsewhere: nothing in the lake has it."""
+    if folder and not {"", ".", ".."}.isdisjoint(folder.split("/")):
+        raise FileNotFoundError(errno.ENOENT, "no folder of a lake has such a name", folder)

@@ -1,0 +1,210 @@
+"""A lake may belong to somebody else: what stands in it leads nowhere else, and acts nowhere."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+import zstandard
+
+from tests.ddl.lakes import rows
+from tests.lake.shipped import Shipped, kinds
+from tracesidecar.batch import MOST_MANIFEST_BYTES
+from tracesidecar.cli import main
+from tracesidecar.encode import parse_object_name
+from tracesidecar.lake import verify
+from tracesidecar.lake.contents import examine
+from tracesidecar.sinks.directory import Options
+from tracesidecar.sinks.directory.folders import LakeFolders
+from tracesidecar.sinks.directory.objects import DirectoryObjects
+
+SECRET = "the-line-of-another-user"
+UP = "v1/" + "../" * 12
+NAMES = (
+    "/etc/passwd",
+    "{outside}",
+    UP + "{outside}",
+    "v1/dt=2026-09-02/dialect=codex/../../../../x.jsonl",
+    "v1/dt=2026-09-02/dialect=../x.jsonl",
+    "v1/dt=2026-09-02/dialect=codex/..",
+    "v1/dt=2026-09-02/dialect=codex/\x1b[2Jx.jsonl",
+    "v1/dt=2026-09-02/dialect=\u202ex/x.jsonl",
+    "v1//dt=2026-09-02/x.jsonl",
+    "other/x.jsonl",
+    "",
+)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Shipped:
+    made = Shipped(tmp_path / "lake")
+    made.batch(rows())
+    (tmp_path / "outside.jsonl").write_text(SECRET + "\n")
+    return made
+
+
+def manifest_of(shipped: Shipped) -> Path:
+    [path] = (shipped.root / "_manifest").rglob("*.json")
+    return path
+
+
+def plant(shipped: Shipped, change: Callable[[dict[str, object]], object]) -> None:
+    """Change the manifest as the lake's owner may."""
+    path = manifest_of(shipped)
+    members = json.loads(path.read_bytes())
+    change(members)
+    path.write_text(json.dumps(members))
+
+
+def commands(shipped: Shipped, tmp_path: Path) -> list[list[str]]:
+    """The commands that read a lake back."""
+    config = tmp_path / "tracesidecar.toml"
+    config.write_text(
+        f'state_directory = "{tmp_path / "state"}"\n'
+        f'[[source]]\nname = "agent"\ninclude = ["{tmp_path}/traces/*.jsonl"]\n'
+        f'[[sink]]\nname = "lake"\ntype = "directory"\npath = "{shipped.root}"\nformat = "event"\n'
+    )
+    named = ["--config", str(config)]
+    return [
+        [*named, "verify", "lake"],
+        [*named, "verify", "lake", "--json"],
+        [*named, "compact", "lake", "--before", "2026-10-01"],
+        [*named, "recover", "lake", "--host", "host", "--dry-run"],
+    ]
+
+
+def acts(text: str) -> bool:
+    """Return whether a text has what acts on a terminal."""
+    return any(not character.isprintable() for character in text if character != "\n")
+
+
+OBJECT = {"sha256": "0" * 64, "bytes": 1, "rows": 1}
+TIMES: tuple[dict[str, object], ...] = ({"time": 10**30}, {"time": -1}, {"time": 1 << 62})
+
+
+def is_unreadable(shipped: Shipped) -> bool:
+    """Return whether `verify` reports a manifest that is none, and nothing as found there."""
+    found = verify(DirectoryObjects(Options(name="lake", type="directory", path=str(shipped.root))))
+    return "unreadable" in kinds(found.problems) and not found.batches
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_manifest_with_a_planted_name_counts_as_unreadable(
+    shipped: Shipped, tmp_path: Path, name: str
+) -> None:
+    named = name.format(outside=tmp_path / "outside.jsonl")
+    plant(shipped, lambda members: members.update(objects=[{**OBJECT, "name": named}]))
+    assert is_unreadable(shipped)
+
+
+@pytest.mark.parametrize("field", ["segment", "generation", "start", "end", "device", "inode"])
+def test_so_does_one_with_a_number_that_nothing_has(shipped: Shipped, field: str) -> None:
+    original = manifest_of(shipped).read_bytes()
+    name = json.loads(original)["objects"][0]["name"]
+    [described] = json.loads(original)["ranges"]
+    planted: list[dict[str, object]] = [{"objects": [{**OBJECT, "name": name, "rows": -1}]}]
+    planted += TIMES
+    planted += [{"ranges": [{**described, field: n}]} for n in (-1, 1 << 64, 10**400)]
+    for change in planted:
+        plant(shipped, lambda members, change=change: members.update(change))  # type: ignore[misc]
+        assert is_unreadable(shipped), change
+        manifest_of(shipped).write_bytes(original)
+
+
+def test_no_command_reads_what_a_planted_name_leads_to(
+    shipped: Shipped, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = (UP + "{outside}").format(outside=tmp_path / "outside.jsonl")
+    plant(shipped, lambda members: members.update(objects=[{**OBJECT, "name": named}]))
+    for command in commands(shipped, tmp_path)[:-1]:
+        assert main(command) == 65, command
+    assert SECRET not in "".join(capsys.readouterr())
+
+
+def test_what_a_manifest_says_is_printed_without_what_acts(
+    shipped: Shipped, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b]0;owned\x07 \u202e \x9b2J"
+    plant(
+        shipped,
+        lambda members: members.update(
+            host=evil,
+            batch=evil,
+            ranges=[
+                {**each, "source": evil, "path": evil, "start": 5}
+                for each in members["ranges"]  # type: ignore[attr-defined]
+            ],
+        ),
+    )
+    folder = manifest_of(shipped).parent
+    (folder / "\x1b[2J.json").write_text("{}")
+    (shipped.root / "v1" / "dt=2026-09-02" / "\u202e\x1b[2Jx").write_text("")
+    *others, recover = commands(shipped, tmp_path)
+    for command in others:
+        assert main(command) == 65, command
+    assert main(recover) == 64, "there is no manifest of this host"
+    printed = "".join(capsys.readouterr())
+    assert "\\x1b" in printed
+    assert not acts(printed)
+
+
+def test_a_manifest_that_is_too_large_is_not_read(shipped: Shipped, tmp_path: Path) -> None:
+    path = manifest_of(shipped)
+    with path.open("r+b") as file:  # a hole: it costs its owner nothing
+        file.truncate(3 << 30)
+    tracemalloc.start()
+    assert is_unreadable(shipped)
+    assert tracemalloc.get_traced_memory()[1] < MOST_MANIFEST_BYTES
+    tracemalloc.stop()
+    for command in commands(shipped, tmp_path)[:-1]:
+        assert main(command) == 65, command
+
+
+@pytest.mark.parametrize(
+    ("name", "open_"), [("a.jsonl.gz", gzip.open), ("a.jsonl.zst", zstandard.open)]
+)
+def test_an_object_that_expands_very_far_is_counted_in_little_memory(
+    name: str, open_: Callable[..., BinaryIO], tmp_path: Path
+) -> None:
+    with open_(tmp_path / name, "wb") as file:
+        for _ in range(128):
+            file.write(bytes(1 << 20))
+    content = (tmp_path / name).read_bytes()
+    tracemalloc.start()
+    assert examine(name, [content]).rows == 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+
+
+@pytest.mark.parametrize("name", ["/etc", "..", "../x", "v1/../..", "v1//x", "./v1", "/", "v1/"])
+def test_no_folder_of_a_lake_is_outside_of_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "v1").mkdir()
+    with LakeFolders(str(tmp_path)) as folders:
+        for opens in (folders.find, folders.make, folders.open_file, folders.stat):
+            with pytest.raises(FileNotFoundError):
+                opens(name)
+    assert os.listdir(tmp_path) == ["v1"]
+
+
+def test_the_names_of_a_lake_are_taken_apart_and_put_together_alike() -> None:
+    for name, parts in {
+        "raw/v1/dt=2026-09-02/h-20260902T000000Z-0123456789abcdef.jsonl.gz": ("raw/v1", ""),
+        "v1/dt=2026-09-02/dialect=claude_code/-h.x-20260902T000000Z-0.jsonl": ("v1", "claude_code"),
+        "parquet/v1/dt=2026-09-02/dialect=pi/compact-0123456789abcdef-00000.parquet": (
+            "parquet/v1",
+            "pi",
+        ),
+        "otlp/v1/dt=2026-09-02/dialect=pi/h-1.jsonl.zst": ("otlp/v1", "pi"),
+    }.items():
+        found = parse_object_name(name)
+        assert found is not None
+        assert (found.root, found.dialect) == parts
+        assert found.day == "2026-09-02"
+        assert name.endswith(f"/{found.file}")
