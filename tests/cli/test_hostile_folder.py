@@ -229,6 +229,33 @@ def test_init_writes_through_no_link_of_another_user(desk: Desk) -> None:
     assert "[[sink]]" in precious.read_text()
 
 
+def test_init_does_not_wait_for_a_fifo(desk: Desk) -> None:
+    path, pipe = desk.folder / "tracesidecar.toml", desk.folder / "pipe"
+    os.mkfifo(path)
+    os.mkfifo(pipe)
+    for _ in range(2):
+        forced = desk.call("init", "--force")
+        assert forced.returncode == 78
+        assert "it is no regular file: remove it" in forced.stderr
+        path.unlink()
+        path.symlink_to(pipe)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")
+def test_init_writes_into_no_file_of_another_user(desk: Desk) -> None:
+    path = desk.write("tracesidecar.toml", "theirs")
+    os.chown(path, AGENT, AGENT)
+    forced = desk.call("init", "--force")
+    assert forced.returncode == 78
+    assert f"it belongs to user {AGENT}: remove it" in forced.stderr
+    assert path.read_text() == "theirs"
+    path.unlink()
+    path.write_text("x" * 100_000)
+    assert desk.call("init", "--force").returncode == 0
+    assert path.read_text().startswith("# The configuration of tracesidecar")
+    assert "xxx" not in path.read_text()
+
+
 @pytest.mark.parametrize("member", ["theirs", ""])
 def test_a_group_may_write_to_the_configuration_if_it_is_this_users_alone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, member: str

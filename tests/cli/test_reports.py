@@ -284,3 +284,26 @@ def test_file_names_that_are_not_text_come_out_escaped(desk: Desk) -> None:
         json.loads(desk.call("scan", ".", "--json").stdout)["files"][0]["path"]
         == "./t\\x1b[31m\\xff.jsonl"
     )
+
+
+def test_a_host_that_no_dns_can_have_is_reported_and_is_no_bug(desk: Desk) -> None:
+    long = "a" * 70 + ".example"
+    sinks = {
+        "syslog": f'host = "{long}"',
+        "relp": f'host = "{long}"\nport = 2514',
+        "http": f'url = "https://{long}/x"',
+        "loki": 'url = "https://a..example/x"',
+        "sql": f'url = "postgresql://{long}/x"',
+    }
+    desk.write(
+        "tracesidecar.toml",
+        '[daemon]\nlisten = ""\n[[source]]\nname = "a"\ninclude = ["traces/*.jsonl"]\n'
+        + "".join(
+            f'[[sink]]\nname = "{kind}"\ntype = "{kind}"\n{options}\n'
+            for kind, options in sinks.items()
+        ),
+    )
+    done = desk.call("check-config", "--online", "--json")
+    answers = json.loads(done.stdout)["online"]
+    assert {each["sink"] for each in answers} == set(sinks)
+    assert all(each["detail"].startswith("dns: ") for each in answers), answers

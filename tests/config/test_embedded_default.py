@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tracesidecar.cli.commands.init import configuration_text
 from tracesidecar.config.load import load
+from tracesidecar.tail import GlobPattern
 
 
 @pytest.fixture
@@ -88,3 +90,48 @@ def test_prompt_histories_are_left_out(home: Path) -> None:
     (home / ".claude/projects").mkdir(parents=True)
     (claude, _) = load(None, {"HOME": str(home)}).configuration.source
     assert "**/history.jsonl" in claude.exclude
+
+
+@pytest.mark.parametrize("folder", ["[ab]", "*", "a?c", "[!x]", "[", "]x[*]"])
+def test_characters_of_a_folder_are_no_wildcards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """By default, in what `init` writes, and where a configuration begins at its own folder."""
+    place = tmp_path / folder
+    for each in (place, tmp_path / "a", tmp_path / "abc"):
+        (each / "traces").mkdir(parents=True)
+        (each / "traces" / "x.jsonl").touch()
+        (each / ".codex" / "sessions").mkdir(parents=True)
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("HOME", str(place))
+    environ = {"HOME": str(place)}
+    written = place / "written.toml"
+    written.write_text(configuration_text(str(place)))
+    relative = place / "relative.toml"
+    relative.write_text(
+        '[[source]]\nname = "traces"\ninclude = ["traces/**/*.jsonl"]\n'
+        '[[source]]\nname = "at-home"\ninclude = ["~/traces/x.jsonl"]\n'
+        '[[sink]]\nname = "lake"\ntype = "directory"\npath = "lake"\n'
+    )
+    for path in (None, str(written), str(relative)):
+        configuration = load(path, environ).configuration
+        for source in configuration.source:
+            patterns = [GlobPattern.parse(glob) for glob in source.include]
+            roots = {pattern.root for pattern in patterns}
+            assert all(root.startswith(str(place)) for root in roots), (path, roots)
+            reached = [
+                each
+                for each in sorted(tmp_path.rglob("x.jsonl"))
+                if any(pattern.reaches(str(each)) for pattern in patterns)
+            ]
+            expected = [] if source.name == "codex" else [place / "traces" / "x.jsonl"]
+            assert reached == expected, (path, source.include)
+        assert path is not None or "codex" in {source.name for source in configuration.source}
+
+
+def test_a_pattern_that_only_looks_escaped_keeps_its_wildcards() -> None:
+    pattern = GlobPattern.parse("/a/[*]b/[ab]*/[?]x.jsonl")
+    assert pattern.root == "/a/*b"
+    assert pattern.reaches("/a/*b/axx/?x.jsonl")
+    assert not pattern.reaches("/a/bb/axx/?x.jsonl")
+    assert not pattern.reaches("/a/*b/axx/yx.jsonl")

@@ -24,7 +24,7 @@ from tracesidecar.sanitize import (
     active_rules,
     load_catalogue,
 )
-from tracesidecar.tail import Exclusions, find_user
+from tracesidecar.tail import Exclusions, find_user, unescape_glob
 
 
 def contradictions(configuration: Configuration) -> Iterator[Problem]:
@@ -229,7 +229,7 @@ def _unreadable(pattern: str) -> Iterator[str]:
     Something that does not exist yet is no mistake.
     """
     is_file = not is_pattern(pattern)
-    place = pattern if is_file else find_watched_directory(pattern)
+    place = unescape_glob(pattern) if is_file else find_watched_directory(pattern)
     kind = "file" if is_file else "directory"
     if not pattern:
         yield "the pattern is empty"

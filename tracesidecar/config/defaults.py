@@ -10,7 +10,7 @@ from tracesidecar.config.paths import absolute, default_lake, default_state_dire
 from tracesidecar.config.schema import Configuration
 from tracesidecar.journal import find_state_directory
 from tracesidecar.sinks import BatchLimits
-from tracesidecar.tail import SourceOptions
+from tracesidecar.tail import SourceOptions, escape_glob
 from tracesidecar.units import Seconds
 
 NEWCOMER_BATCH = BatchLimits(age=Seconds(10.0), idle=Seconds(2.0))
@@ -37,7 +37,9 @@ def make_embedded_default(environ: Mapping[str, str], folder: str) -> Configurat
     ]
     sources.append(
         SourceOptions(
-            name="traces", include=(os.path.join(folder, "traces/**/*.jsonl"),), repair=True
+            name="traces",
+            include=(os.path.join(escape_glob(folder), "traces/**/*.jsonl"),),
+            repair=True,
         )
     )
     path = absolute(default_lake(environ), folder, environ)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tracesidecar.config.paths import find_watched_directory, home
+from tracesidecar.tail import escape_glob
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,9 @@ class KnownAgent:
         root = (environ.get(self.variable) if self.variable else None) or os.path.join(
             home(environ), self.default
         )
-        found = [os.path.join(root, pattern) for pattern in self.include]
-        return (*found, *(os.path.join(home(environ), pattern) for pattern in self.also))
+        found = [os.path.join(escape_glob(root), pattern) for pattern in self.include]
+        at_home = escape_glob(home(environ))
+        return (*found, *(os.path.join(at_home, pattern) for pattern in self.also))
 
     def existing_patterns(self, environ: Mapping[str, str]) -> tuple[str, ...]:
         """Return the patterns whose directory exists and can be read."""

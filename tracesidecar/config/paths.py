@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.config.problems import KeyPath, Problem
+from tracesidecar.tail import GlobPattern, escape_glob
 
-_GLOB = re.compile(r"[*?\[]")
 _UNIX = "unix:"
 
 
@@ -50,13 +49,17 @@ def rules_cache(environ: Mapping[str, str]) -> str:
 
 
 def absolute(path: str, folder: str, environ: Mapping[str, str]) -> str:
-    """Make a path absolute: `~/` from the user's home, anything else relative from `folder`.
-
-    Wildcards in the path stay as they are.
-    """
+    """Make a path absolute: `~/` from the user's home, anything else relative from `folder`."""
     if path == "~" or path.startswith("~/"):
         path = home(environ) + path[1:]
     return os.path.normpath(os.path.join(folder, path))
+
+
+def absolute_pattern(pattern: str, folder: str, environ: Mapping[str, str]) -> str:
+    """Make a pattern absolute, as `absolute`; in `folder` and the home nothing is a wildcard."""
+    if pattern == "~" or pattern.startswith("~/"):
+        pattern = escape_glob(home(environ)) + pattern[1:]
+    return os.path.normpath(os.path.join(escape_glob(folder), pattern))
 
 
 def find_watched_directory(pattern: str) -> str:
@@ -64,13 +67,12 @@ def find_watched_directory(pattern: str) -> str:
 
     It is the part of the pattern before its first wildcard.
     """
-    wildcard = _GLOB.search(pattern)
-    return os.path.dirname(pattern[: wildcard.start()] if wildcard else pattern) or "/"
+    return GlobPattern.parse(pattern).root if pattern else "/"
 
 
 def is_pattern(path: str) -> bool:
     """Return whether a path contains a wildcard."""
-    return _GLOB.search(path) is not None
+    return not GlobPattern.parse(path).is_literal
 
 
 def is_within(path: str, directory: str) -> bool:
@@ -123,7 +125,7 @@ class PathResolver:
             patterns = block.get(key)
             if isinstance(patterns, list):
                 resolved[key] = [
-                    self._exclude(pattern) if key == "exclude" else self._path(pattern)
+                    self._exclude(pattern) if key == "exclude" else self._pattern(pattern)
                     for pattern in patterns
                 ]
         if "hold_directory" in block:
@@ -156,7 +158,14 @@ class PathResolver:
     def _exclude(self, pattern: object) -> object:
         """Resolve an exclude only if it starts like a path: a bare pattern matches anywhere."""
         is_place = isinstance(pattern, str) and pattern.startswith(("./", "../", "~/"))
-        return self._path(pattern) if is_place else pattern
+        return self._pattern(pattern) if is_place else pattern
+
+    def _pattern(self, value: object) -> object:
+        return (
+            absolute_pattern(value, self.folder, self.environ)
+            if isinstance(value, str) and value
+            else value
+        )
 
     def _path(self, value: object) -> object:
         return (

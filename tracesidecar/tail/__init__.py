@@ -14,7 +14,7 @@ from tracesidecar.tail.discovery.left_out import LeftOut, find_left_out
 from tracesidecar.tail.discovery.owners import find_user
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.fingerprint import Fingerprinter
-from tracesidecar.tail.glob import Exclusions, GlobPattern
+from tracesidecar.tail.glob import Exclusions, GlobPattern, escape_glob, unescape_glob
 from tracesidecar.tail.holding.arrivals import measure_arrivals
 from tracesidecar.tail.holding.hard_links import (
     find_links,
@@ -86,6 +86,7 @@ __all__ = [
     "UnreadFile",
     "UnreadablePath",
     "end_of_few_lines",
+    "escape_glob",
     "find_end_of_documents",
     "find_left_out",
     "find_links",
@@ -99,4 +100,5 @@ __all__ = [
     "measure_links",
     "observe_protection",
     "set_aside_folders",
+    "unescape_glob",
 ]

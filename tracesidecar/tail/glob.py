@@ -12,6 +12,21 @@ Positions = frozenset[int]
 """Which components of a pattern the next name may match."""
 
 _MAGIC = re.compile(r"[*?\[]")
+_ESCAPED = re.compile(r"\[([*?\[])\]")
+
+
+def escape_glob(path: str) -> str:
+    """Return the pattern that matches this path and no other: `*`, `?` and `[` in brackets."""
+    return _MAGIC.sub(r"[\g<0>]", path)
+
+
+def unescape_glob(pattern: str) -> str:
+    """Return the path that a pattern without wildcards matches."""
+    return _ESCAPED.sub(r"\1", pattern)
+
+
+def _has_wildcard(name: str) -> bool:
+    return _MAGIC.search(_ESCAPED.sub("", name)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +45,13 @@ class GlobPattern:
         """Parse a glob; a relative one begins in the working directory."""
         names = os.path.abspath(glob).split("/")[1:]
         fixed = next(
-            (index for index, name in enumerate(names) if _MAGIC.search(name)), len(names) - 1
+            (index for index, name in enumerate(names) if _has_wildcard(name)), len(names) - 1
         )
         components = tuple(
             None if name == "**" else re.compile(fnmatch.translate(name)) for name in names[fixed:]
         )
-        is_literal = not any(map(_MAGIC.search, names))
-        return cls("/" + "/".join(names[:fixed]), components, is_literal)
+        is_literal = not any(map(_has_wildcard, names))
+        return cls("/" + unescape_glob("/".join(names[:fixed])), components, is_literal)
 
     def start(self) -> Positions:
         """Return the positions at the root."""

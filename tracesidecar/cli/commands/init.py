@@ -14,6 +14,7 @@ from tracesidecar.cli.unfollowed import print_left_out
 from tracesidecar.config import default_lake, default_state_directory, find_agents, inspect
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.sanitize import printable
+from tracesidecar.tail import escape_glob
 
 _HEAD = """\
 # The configuration of tracesidecar, written by "tracesidecar init" for this machine.
@@ -95,19 +96,41 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _open_own(path: str, flags: int) -> int:
-    """Open a file through a link only if root or this user has made the link.
+    """Open a regular file of root or of this user, and through their links only.
 
-    In the folder of an agent, a link of that name may lead to any file of ours.
+    In the folder of an agent, a link of that name may lead to any file of ours, a FIFO is waited
+    for, and a file of the agent's would be our configuration.
     """
+    own = {0, os.geteuid()}
     with suppress(FileNotFoundError):
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode) and not flags & os.O_EXCL:
-            if status.st_uid not in {0, os.geteuid()}:
+            if status.st_uid not in own:
                 raise PermissionError(
                     errno.EPERM, f"it is a symbolic link of user {status.st_uid}: remove it", path
                 )
             path = os.path.realpath(path)
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+            status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) and not flags & os.O_EXCL:
+            raise OSError(errno.EINVAL, "it is no regular file: remove it", path)
+    # without O_NONBLOCK, a FIFO would be waited for; a file is emptied once it is known
+    truncates = flags & os.O_TRUNC
+    descriptor = os.open(path, (flags & ~os.O_TRUNC) | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file: remove it", path)
+        if status.st_uid not in own:
+            raise PermissionError(
+                errno.EPERM, f"it belongs to user {status.st_uid}: remove it", path
+            )
+        if truncates:
+            os.ftruncate(descriptor, 0)
+        os.set_blocking(descriptor, True)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def configuration_text(folder: str) -> str:
@@ -119,7 +142,9 @@ def configuration_text(folder: str) -> str:
         blocks.append(_SOURCE.format(name=_quote(name), include=_list(agent.include), more=more))
     blocks.append(
         _SOURCE.format(
-            name='"traces"', include=_list((os.path.join(folder, "traces/**/*.jsonl"),)), more=""
+            name='"traces"',
+            include=_list((os.path.join(escape_glob(folder), "traces/**/*.jsonl"),)),
+            more="",
         )
     )
     blocks.append(_TAIL.format(lake=_quote(default_lake(os.environ))))

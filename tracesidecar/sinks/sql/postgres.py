@@ -164,11 +164,16 @@ class Postgres:
         import psycopg
 
         if self._connection is None:
-            self._connection = psycopg.connect(
-                connection_string(self._options, self._address),
-                autocommit=True,
-                prepare_threshold=None,
-            )
+            try:
+                self._connection = psycopg.connect(
+                    connection_string(self._options, self._address),
+                    autocommit=True,
+                    prepare_threshold=None,
+                )
+            except UnicodeError:  # a label of more than 63 characters, or none between two dots
+                raise RetryLater(
+                    "dns", f"the name of {self._address} is none of a host; correct url"
+                ) from None
         if self._is_aborted.is_set():
             raise RetryLater("timeout", f"connecting to {self._address} took longer than timeout")
         return self._connection

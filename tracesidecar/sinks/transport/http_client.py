@@ -132,7 +132,7 @@ class HttpClient:
                     ),
                     is_whole,
                 )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             raise _no_response(error, other_server or self._where) from error
 
     def _announce(self, proxy: URL | None) -> None:
@@ -173,7 +173,8 @@ def _no_response(error: Exception, where: str) -> RetryLater:
             f"the proxy in front of {where} cannot be reached: {_system_message(error)}; "
             "check HTTPS_PROXY",
         )
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+    # UnicodeError: a label of more than 63 characters, or none between two dots
+    if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
         return RetryLater(
             "dns", f"the name of {where} could not be resolved; check url and the resolver"
         )

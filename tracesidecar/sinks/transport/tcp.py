@@ -117,7 +117,11 @@ async def open_socket(host: str, port: int, kind: socket.SocketKind) -> socket.s
     """Return a non-blocking socket to the first address of the host that can be reached."""
     loop = asyncio.get_running_loop()
     failure: OSError = socket.gaierror("no address")
-    for family, type_, protocol, _, address in await loop.getaddrinfo(host, port, type=kind):
+    try:
+        found = await loop.getaddrinfo(host, port, type=kind)
+    except UnicodeError as error:  # a label of more than 63 characters, or none between two dots
+        raise socket.gaierror("no name of a host") from error
+    for family, type_, protocol, _, address in found:
         opened = socket.socket(family, type_, protocol)
         try:
             opened.setblocking(False)
