@@ -68,7 +68,7 @@ def test_within_a_source_the_first_is_the_first() -> None:
     for segment in (3, 1, 2):
         queue.add(segment, float(segment), "one")
     assert [queue.pop() for _ in range(3)] == [(3, 3.0), (1, 1.0), (2, 2.0)]
-    assert not queue.has_next
+    assert not queue.sources
     assert queue.since(3) is None
     queue.add(3, 9.0)
     assert 3 in queue

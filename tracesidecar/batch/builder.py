@@ -200,6 +200,7 @@ class BatchBuilder:
         contents, segment, next_ = self._contents, clean.segment, clean.next
         before = contents.records
         too_large = contents.add(clean, events)
+        self._encoded_bytes = contents.encoded_bytes
         records = contents.records - before
         self._ranges.append(
             Range(segment.id, clean.start, clean.end, clean.digest, next_.digest, records)
@@ -229,7 +230,6 @@ class BatchBuilder:
         self._reached[segment.id] = replace(next_, state=state) if state else next_
         self._lines += clean.lines
         self._size_bytes, self._held_bytes = contents.size_bytes, contents.held_bytes
-        self._encoded_bytes = contents.encoded_bytes
         return too_large
 
     def _name_source(self, events: Sequence[DialectEvent]) -> tuple[str, int]:

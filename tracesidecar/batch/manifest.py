@@ -54,21 +54,6 @@ class ManifestRange(msgspec.Struct, frozen=True):
     source_file: str = ""
     source_generation: int = 0
 
-    def __post_init__(self) -> None:
-        """Raise ValueError for numbers that no file has."""
-        require_counts(
-            self.segment,
-            self.generation,
-            self.begin,
-            self.start,
-            self.end,
-            self.lines,
-            self.refused,
-            self.source_generation,
-            self.records + 1,
-        )
-        require_counts(self.device >> 1, self.inode >> 1)  # 64 bits without a sign
-
 
 class ManifestObject(msgspec.Struct, frozen=True):
     """An object by its name below the prefix, with its SHA-256 (hexadecimal), bytes and rows."""
@@ -77,12 +62,6 @@ class ManifestObject(msgspec.Struct, frozen=True):
     sha256: str
     bytes: int
     rows: int
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for a name that this program gives to no object."""
-        if parse_object_name(self.name) is None:
-            raise ValueError("an object has a name that this program does not give")
-        require_counts(self.bytes, self.rows)
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -107,11 +86,6 @@ class Manifest(msgspec.Struct, frozen=True):
     redriven: bool
     format: str = "raw"
 
-    def __post_init__(self) -> None:
-        """Raise ValueError for a time that has no day."""
-        if not 0 <= self.time <= _LAST_TIME:
-            raise ValueError("the time is out of bounds")
-
 
 def require_counts(*counts: int) -> None:
     """Raise ValueError for a count of a manifest that is none."""
@@ -131,5 +105,37 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(content: bytes) -> Manifest:
-    """Decode a manifest; raise msgspec.ValidationError if the content is none."""
-    return msgspec.json.decode(content, type=Manifest)
+    """Decode a manifest; raise msgspec.ValidationError if the content is none of this program.
+
+    Whoever may write to the store may write one: no name leads out of the lake, and no number is
+    beyond what a file, a time or the journal has.
+    """
+    manifest = msgspec.json.decode(content, type=Manifest)
+    try:
+        if not 0 <= manifest.time <= _LAST_TIME:
+            raise ValueError("the time is out of bounds")
+        for each in manifest.objects:
+            if parse_object_name(each.name) is None:
+                raise ValueError("an object has a name that this program does not give")
+            require_counts(each.bytes, each.rows)
+        for part in manifest.ranges:
+            _check_range(part)
+    except ValueError as error:
+        raise msgspec.ValidationError(str(error)) from error
+    return manifest
+
+
+def _check_range(part: ManifestRange) -> None:
+    """Raise ValueError for numbers that no file has."""
+    require_counts(
+        part.segment,
+        part.generation,
+        part.begin,
+        part.start,
+        part.end,
+        part.lines,
+        part.refused,
+        part.source_generation,
+        part.records + 1,
+    )
+    require_counts(part.device >> 1, part.inode >> 1)  # 64 bits without a sign

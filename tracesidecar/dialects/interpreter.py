@@ -33,11 +33,10 @@ from tracesidecar.dialects.state import (
 from tracesidecar.dialects.truncate import (
     SHORT_BYTES,
     raw_column,
-    shorten_columns,
     shorten_state,
     truncate_columns,
 )
-from tracesidecar.json_size import has_too_many_values
+from tracesidecar.json_size import MOST_VALUES, has_too_many_values
 from tracesidecar.line_types import MAPPER_ERROR, TOO_MANY_VALUES, UNEXPECTED_SHAPE, UNPRICED
 from tracesidecar.model import CleanChunk, LinePosition
 from tracesidecar.redaction_marker import MARKER_PATTERN
@@ -130,14 +129,18 @@ class Interpreter:
             file.first = first
         repaired = frozenset(clean.repaired)
         found: list[DialectEvent] = []
-        mapper = self._mapper(file)
+        mapper = self._mapper(file) if self._is_decided(file) else None
         for line, position in zip(lines, clean.positions, strict=False):
-            if file.dialect == UNDECIDED:
+            if mapper is None or file.dialect == UNDECIDED:
                 mapper = self._recognise(file, line, position.number, mapper)
             found += mapper.events(line, position, is_repaired=position.offset in repaired)
+        mapper = mapper or self._mapper(file)
         file.mapper = msgspec.msgpack.encode(mapper.state)
         file.lines += clean.source_lines
         return found, file.encode()
+
+    def _is_decided(self, file: FileState) -> bool:
+        return file.dialect != UNDECIDED or self._configured is not None
 
     def _mapper(self, file: FileState) -> _FileMapper:
         if file.dialect == UNDECIDED and self._configured is not None:
@@ -160,24 +163,30 @@ class Interpreter:
         return load_dialect(name if name in DIALECT_NAMES else GENERIC)
 
     def _recognise(
-        self, file: FileState, line: bytes, number: int, mapper: _FileMapper
+        self, file: FileState, line: bytes, number: int, mapper: _FileMapper | None
     ) -> _FileMapper:
         """Show a line to all dialects, and return the mapper to go on with.
 
-        `number` is that of the line in its chunk. Lines before the one that is recognised stay
-        generic.
+        `number` is that of the line in its chunk, and `mapper` that of the line before it. Lines
+        before the one that is recognised stay generic.
         """
         try:
-            members: JsonObject = {} if has_too_many_values(line) else _decode_object(line)
+            members: JsonObject = {} if _is_too_large(line) else _decode_object(line)
         except (msgspec.DecodeError, RecursionError):
             members = {}
         for dialect in load_dialects():
             if _recognises(dialect, file.path, members):
                 file.dialect, file.mapper = dialect.name, b""
                 return self._mapper(file)
+        mapper = mapper or self._mapper(file)
         if file.lines + number + 1 >= LINES_TO_DECIDE:
             file.dialect = mapper.dialect.name
         return mapper
+
+
+def _is_too_large(line: bytes) -> bool:
+    """Return whether a line would take too much memory if it was decoded."""
+    return len(line) > MOST_VALUES and has_too_many_values(line)
 
 
 class _Shared(NamedTuple):
@@ -207,11 +216,11 @@ class _FileMapper:
         shared = self.shared
         digest = hashlib.sha256(line).hexdigest()
         events = self._map(line)
-        if len(line) > SHORT_BYTES:
-            shorten_state(self.state, self.dialect.state)
         count, kinds = _redactions(line)
         named = [self._set_lineage(event) for event in events]
-        truncated = [truncate_columns(event) for event in events]
+        truncated = [truncate_columns(event, len(line)) for event in events]
+        if len(line) > SHORT_BYTES:
+            shorten_state(self.state, self.dialect.state)
         raw, is_raw_truncated = raw_column(line, self.dialect.bulky)
         ordinals: Ordinals = {}
         for event, is_truncated, is_named in zip(events, truncated, named, strict=True):
@@ -225,12 +234,8 @@ class _FileMapper:
             event.source_offset, event.line_bytes = position.offset, position.length
             event.line_state = "repaired" if is_repaired else "ok"
             event.redaction_count, event.redaction_kinds = count, kinds
-            is_shortened = shorten_columns(event, len(line))
             event.truncated = (
-                is_truncated
-                or is_shortened
-                or bool(event.truncated)
-                or (is_raw_truncated and event is events[0])
+                is_truncated or bool(event.truncated) or (is_raw_truncated and event is events[0])
             )
             event.labels, event.host_name = shared.labels, event.host_name or shared.host
             event.generation, event.processed_by = self.file.generation, shared.processed_by
@@ -249,7 +254,7 @@ class _FileMapper:
 
         A line that it does not understand becomes an `unknown` event, so that no line is lost.
         """
-        if has_too_many_values(data):
+        if _is_too_large(data):
             self.observe(self.dialect.name, TOO_MANY_VALUES)
             return (Event(event_kind="unknown", truncated=True),)
         try:

@@ -20,7 +20,7 @@ import msgspec
 
 from tracesidecar.dialects.columns import COLUMNS
 from tracesidecar.dialects.event import Event
-from tracesidecar.json_size import has_too_many_values
+from tracesidecar.json_size import MOST_VALUES, has_too_many_values
 
 TEXT_BYTES = 32 * 1024
 """The most that text, arguments and results may have (UTF-8)."""
@@ -86,9 +86,12 @@ _MAGIC = {
 }
 
 
-def truncate_columns(event: Event) -> bool:
-    """Truncate the long columns of an event in place, and return whether any was."""
-    is_truncated = False
+def truncate_columns(event: Event, line_bytes: int) -> bool:
+    """Truncate the columns of an event in place, and return whether any was.
+
+    Its line has `line_bytes`. Ids that are too long are hashed, which does not count.
+    """
+    is_truncated = _shorten_columns(event, line_bytes)
     for column in _LONG:
         value: str | None = getattr(event, column)
         if (
@@ -101,7 +104,7 @@ def truncate_columns(event: Event) -> bool:
     return is_truncated
 
 
-def shorten_columns(event: Event, line_bytes: int) -> bool:
+def _shorten_columns(event: Event, line_bytes: int) -> bool:
     """Shorten ids and short columns in place, and return whether one of these was truncated.
 
     An id is the same in all rows, however long the line is that it is in. Only a line of more than
@@ -216,7 +219,7 @@ def raw_column(line: bytes, bulky: Sequence[tuple[str, ...]]) -> tuple[str, bool
     """
     if len(line) <= BULK_BYTES:
         return line.decode(), False
-    if has_too_many_values(line):
+    if len(line) > MOST_VALUES and has_too_many_values(line):
         return stub("application/json", line).decode(), True
     kept = _replace_blobs(line)
     for path in bulky:

@@ -103,15 +103,15 @@ class BatchFiller:
         )
         sources: set[str] = set()
         taken = 0 if is_ahead else self._take_step(sink, builder, sources)
-        read, ready, postponed = sink.read_bytes, sink.has_ready, sink.has_postponed
+        read, ready, postponed = sink.read_bytes, sink.ready_sources, sink.has_postponed
         return Step(
             taken,
             read,
             builder.is_empty,
             builder.is_full,
-            ready or postponed,
+            bool(ready) or postponed,
             frozenset(sources),
-            sink.ready_sources,
+            ready,
             is_waiting=postponed and not ready,
             is_ahead=is_ahead,
         )
@@ -174,7 +174,7 @@ class BatchFiller:
         self._add(sink, builder, clean, at)
         sink.take(segment, builder.reached[segment], since)
         sources.add(clean.segment.source)
-        if sink.has_several_sources and time.monotonic() - began > LONG_CHUNK_SECONDS:
+        if time.monotonic() - began > LONG_CHUNK_SECONDS and sink.has_several_sources:
             self._chunks.shorten(segment)
         return clean.end - clean.start
 

@@ -13,20 +13,15 @@ class FairQueue:
 
     The next one is of the source that has cost least so far, so that neither very many files of one
     nor very large ones make another wait. A source that had nothing to read has saved nothing up.
-    `has_next` says whether some segment is ready and its source not paused.
+    `sources` are those that have segments which are ready, and are not paused.
     """
 
     def __init__(self) -> None:
-        self.has_next = False
+        self.sources = frozenset[str]()
         self._ready: dict[str, OrderedDict[int, float]] = {}
         self._sources: dict[int, str] = {}
         self._cost: dict[str, int] = {}
         self._paused: frozenset[str] = frozenset()
-
-    @property
-    def sources(self) -> frozenset[str]:
-        """The sources that have segments which are ready, and a turn."""
-        return frozenset(source for source in self._ready if source not in self._paused)
 
     @property
     def has_several_sources(self) -> bool:
@@ -85,4 +80,4 @@ class FairQueue:
         }
 
     def _look_for_next(self) -> None:
-        self.has_next = any(source not in self._paused for source in self._ready)
+        self.sources = frozenset(self._ready) - self._paused

@@ -59,7 +59,7 @@ class SinkCursors:
     @property
     def has_ready(self) -> bool:
         """Whether some segment may have more."""
-        return self._ready.has_next
+        return bool(self._ready.sources)
 
     @property
     def ready_sources(self) -> frozenset[str]:

@@ -112,11 +112,11 @@ class DirectorySink:
         manifest = () if batch.manifest is None else (batch.manifest,)
         with self._open() as folders:
             for payloads in (batch.objects, manifest):
-                for payload in payloads:
-                    folder, name = os.path.split(payload.name)
-                    descriptor = folders.make(folder)
+                made = [folders.make(os.path.dirname(payload.name)) for payload in payloads]
+                for payload, folder in zip(payloads, made, strict=True):
+                    name = os.path.basename(payload.name)
                     try:
-                        atomic_files.write_new(descriptor, name, payload.content, self._file_mode)
+                        atomic_files.write_new(folder, name, payload.content, self._file_mode)
                     except FileExistsError:
                         self._accept_equal(folders, payload)
                 folders.sync()

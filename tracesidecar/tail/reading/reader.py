@@ -62,7 +62,7 @@ class SegmentReader:
             self._scan.changed[file.id] = None
             self._scan.note_unreadable(file.id, error.strerror or "reading failed")
         else:
-            if chunk is not None:
+            if chunk is not None and file.id in self._scan.unreadable:
                 self._scan.note_readable(file.id)
             return chunk
         return None
