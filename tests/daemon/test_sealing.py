@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
 from tests.daemon.test_crash import kill_at
 from tests.servers.receiving import ReceivingServer
+from tracesidecar.errors import StateError
 from tracesidecar.extras import install_command
+from tracesidecar.journal import Vault, sweep_sealed, unseal
 
 BROKEN = [b"broken one", b"\xff\x00 two \x1b[31m"]
 
@@ -199,3 +202,33 @@ def test_pyrage_is_loaded_only_to_seal_and_its_absence_is_reported(
     assert b"not installed; run: " + install_command("seal").encode() in ended.stderr
     sidecar.configure(LAKE.format(lake=sidecar.lake))
     assert check().returncode == 0
+
+
+def test_sealed_lines_need_a_folder_and_follow_no_link(tmp_path: Path) -> None:
+    """The folder may be removed while we run, and what is being written is no link of anybody's."""
+    vault = Vault(str(tmp_path), str(pyrage.x25519.Identity.generate().to_public()))
+    shutil.rmtree(tmp_path / "quarantine")
+    sealed = vault.seal(1, [(0, b"broken")])
+    written = tmp_path / "quarantine" / sealed.file
+    written.unlink()
+    (other := tmp_path / "precious.jsonl").write_bytes(b"content\n")
+    written.with_name(f"{sealed.file}.unfinished").symlink_to(other)
+    assert vault.seal(1, [(0, b"broken")]) == sealed
+    assert written.read_bytes().startswith(b"age-encryption.org")
+    assert other.read_bytes() == b"content\n"
+
+
+def test_a_sealed_file_is_set_aside_beside_another_of_its_name(tmp_path: Path) -> None:
+    """Journals that were lost one after another number their segments alike."""
+    (folder := tmp_path / "quarantine").mkdir()
+    for content in (b"first", b"second", b"third"):
+        (folder / "1-0-ab.age").write_bytes(content)
+        assert sweep_sealed(str(tmp_path), frozenset(), lambda _segment: None) == 1
+    kept = {path.read_bytes() for path in (folder / "unknown").iterdir()}
+    assert kept == {b"first", b"second", b"third"}
+
+
+def test_a_sealed_file_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
+    identity = str(pyrage.x25519.Identity.generate())
+    with pytest.raises(StateError, match=r"1-0-ab\.age .*restore it from a backup, or drop"):
+        unseal(str(tmp_path), "1-0-ab.age", 0, 1, identity)

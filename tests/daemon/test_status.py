@@ -351,6 +351,13 @@ def test_a_socket_that_cannot_be_made_is_a_warning_and_not_the_end(sidecar: Side
     assert (done.returncode, json.loads(done.stdout)["running"]) == (0, False)
 
 
+def test_a_file_with_the_name_of_the_socket_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "status.sock").write_bytes(b"content")
+    with pytest.raises(OSError, match="in use"):
+        listen(str(tmp_path))
+    assert (tmp_path / "status.sock").read_bytes() == b"content"
+
+
 def test_another_program_at_the_socket_is_not_believed(tmp_path: Path) -> None:
     def answer(server: socket.socket, *answers: bytes) -> None:
         for each in answers:

@@ -692,3 +692,49 @@ def test_a_file_that_is_rewritten_while_we_run_is_counted_and_sent_from_its_firs
     assert Counter(sidecar.lines()) == Counter(lines + changed[250:])
     assert b"collect.rewritten" in sidecar.log.read_bytes()
     assert verify(sidecar)
+
+
+def test_a_second_daemon_does_not_start_although_the_lock_was_removed(sidecar: Sidecar) -> None:
+    """Seen: both delivered every later line. The socket of `status` was not made again, either."""
+    lines = number_lines(0, 20)
+    append(sidecar.traces / "a.jsonl", lines)
+    daemon = sidecar.start()
+    sidecar.arrives(20)
+    (sidecar.state / "lock").unlink()
+    (sidecar.state / "status.sock").unlink()
+    second = sidecar.ship()
+    assert second.returncode == 75
+    assert f"is in use by process {daemon.pid}:".encode() in second.stderr
+    more = number_lines(100, 5)
+    append(sidecar.traces / "a.jsonl", more)
+    sidecar.arrives(25)
+    wait_until(lambda: (sidecar.state / "status.sock").exists() or sidecar.has_ended())
+    shown = json.loads(sidecar.call("status", "--json").stdout)
+    assert (shown["running"], shown["figures_from"]) == (True, "daemon")
+    assert sidecar.stop() == 0
+    assert sidecar.lines() == lines + more
+    assert verify(sidecar)
+
+
+def test_a_state_directory_that_is_moved_while_we_run_is_named_and_not_begun_again(
+    sidecar: Sidecar,
+) -> None:
+    """Seen: the journal was written into the new directory; what was held stayed in the old."""
+    lines = number_lines(0, 20)
+    append(sidecar.traces / "a.jsonl", lines)
+    daemon = sidecar.start()
+    sidecar.arrives(20)
+    moved = sidecar.state.rename(sidecar.folder / "state.old")
+    sidecar.state.mkdir(0o700)
+    append(sidecar.traces / "a.jsonl", more := number_lines(100, 5))
+    assert daemon.wait(120) == 78
+    assert f"was moved to {moved} while".encode() in sidecar.log.read_bytes()
+    assert b"Traceback" not in sidecar.log.read_bytes()
+    arrived = sidecar.lines()
+    assert sidecar.ship().returncode == 78, "the new one is not taken for a first start"
+    assert sidecar.lines() == arrived
+    shutil.rmtree(sidecar.state)
+    moved.rename(sidecar.state)
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == lines + more
+    assert verify(sidecar)

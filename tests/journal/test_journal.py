@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -289,3 +290,100 @@ def test_the_write_ahead_log_is_cut_back_after_a_large_transaction(
     for number in range(2):
         journal.segments.save_landmarks({number: b"y"})
     assert log.stat().st_size <= WAL_LIMIT_BYTES
+
+
+def run_holder(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Take the lock in another process."""
+    script = (
+        "import sys\nfrom tracesidecar.journal import hold_lock\n"
+        "with hold_lock(sys.argv[1]):\n    pass\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("harm", ["removed", "replaced", "renamed"])
+def test_a_lock_whose_file_is_gone_is_still_held(tmp_path: Path, harm: str) -> None:
+    """Seen: a second daemon started beside the first, and every line arrived twice."""
+    with lock.hold_lock(str(tmp_path)):
+        path = tmp_path / "lock"
+        if harm == "renamed":
+            path.rename(tmp_path / "old")
+        else:
+            path.unlink()
+        if harm == "replaced":
+            path.write_text("1\n")
+        second = run_holder(tmp_path)
+        assert f"StateLocked: the state directory {tmp_path} is in use by process " in second.stderr
+        assert f"process {os.getpid()}:" in second.stderr
+        assert lock.is_locked(str(tmp_path))
+    assert lock.is_locked(str(tmp_path)) is False
+    assert run_holder(tmp_path).returncode == 0
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(tmp_path: Path) -> None:
+    """Two processes with a lock on two files of one name must not both believe that they hold it.
+
+    The directory's lock is not asked for by an earlier version, and not given on NFS.
+    """
+    (tmp_path / "compact.lock").touch()
+    with lock.hold_lock(str(tmp_path), "compact.lock"):
+        (tmp_path / "compact.lock").unlink()
+        with lock.hold_lock(str(tmp_path), "compact.lock"):
+            held = os.stat(tmp_path / "compact.lock").st_ino
+            assert lock._list_holders(held) == [os.getpid()]
+
+
+def make_fifo(path: Path, _other: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [Path.symlink_to, make_fifo, lambda path, _other: path.mkdir()],
+    ids=["link", "fifo", "dir"],
+)
+def test_a_lock_that_is_no_file_is_rejected_untouched(
+    tmp_path: Path, plant: Callable[[Path, Path], None]
+) -> None:
+    other = tmp_path / "precious.jsonl"
+    other.write_bytes(b"content\n")
+    (state := tmp_path / "state").mkdir()
+    plant(state / "lock", other)
+    with pytest.raises(StateError, match=r"lock .*: .*remove it"), lock.hold_lock(str(state)):
+        pass
+    assert other.read_bytes() == b"content\n"
+
+
+@pytest.mark.parametrize("is_linked", [True, False], ids=["linked", "written"])
+def test_a_lock_with_the_content_of_another_file_is_not_overwritten(
+    tmp_path: Path, is_linked: bool
+) -> None:
+    other = tmp_path / "precious.jsonl"
+    other.write_bytes(b"12\n" if is_linked else b"content\n")
+    (state := tmp_path / "state").mkdir()
+    if is_linked:
+        (state / "lock").hardlink_to(other)
+    else:
+        other.rename(state / "lock")
+    with lock.hold_lock(str(state)):
+        assert f"process {os.getpid()}:" in run_holder(state).stderr
+    assert (state / "lock").read_bytes() == (b"12\n" if is_linked else b"content\n")
+
+
+def test_what_delivered_is_noted_in_a_file_of_ours_whatever_has_its_names(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """Seen: the file of a link `deliveries.json.new` was overwritten, and a FIFO was waited for."""
+    (other := tmp_path / "precious.jsonl").write_bytes(b"content\n")
+    (tmp_path / "deliveries.json.new").symlink_to(other)
+    os.mkfifo(tmp_path / "deliveries.json")
+    assert load_deliveries(str(tmp_path)).sinks == {}
+    journal.note_deliveries({"lake": "directory:/lake"})
+    assert load_deliveries(str(tmp_path)).sinks == {"lake": "directory:/lake"}
+    assert other.read_bytes() == b"content\n"

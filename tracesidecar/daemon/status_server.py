@@ -18,6 +18,8 @@ log = structlog.get_logger()
 
 SEND_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
+CHECK_SECONDS = 2.0
+"""How often it is looked whether the socket's file is still there."""
 
 
 class StatusServer:
@@ -31,20 +33,27 @@ class StatusServer:
     def __init__(
         self, state_directory: str, report: Callable[[], Awaitable[StatusReport | None]]
     ) -> None:
-        """Open the socket. If that is not possible, log it; `status` then reads the journal."""
+        """Open the socket; where that is not possible, log it: `status` then reads the journal."""
         self._state_directory = state_directory
         self._report = report
         self._identity: tuple[int, int] | None = None
+        self._problem = ""
         self._socket = self._open()
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        if self._socket is None:
-            return
         loop = asyncio.get_running_loop()
         while True:
+            if self._socket is None:
+                await asyncio.sleep(CHECK_SECONDS)
+                self._open_again()
+                continue
             try:
-                client, _ = await loop.sock_accept(self._socket)
+                async with asyncio.timeout(CHECK_SECONDS):
+                    client, _ = await loop.sock_accept(self._socket)
+            except TimeoutError:
+                self._open_again()
+                continue
             except OSError as error:  # the process has no descriptor left, for a while
                 _log_failure(error)
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -59,17 +68,29 @@ class StatusServer:
             with suppress(OSError):  # it goes with the next start, which replaces it
                 status_socket.remove(self._state_directory, only=self._identity)
 
+    def _open_again(self) -> None:
+        """Open the socket if there is none: its file was removed, or could not be made before."""
+        if self._socket is not None:
+            if not status_socket.is_missing(self._state_directory):
+                return
+            self._socket.close()
+        self._socket = self._open()
+
     def _open(self) -> socket.socket | None:
         try:
             server = status_socket.listen(self._state_directory)
             self._identity = status_socket.identify(self._state_directory)
         except OSError as error:
-            log.warning(
-                "status.socket_unavailable",
-                problem=error.strerror or str(error),
-                remedy="the daemon goes on without it; status reads the journal instead",
-            )
+            problem = error.strerror or str(error)
+            if problem != self._problem:
+                log.warning(
+                    "status.socket_unavailable",
+                    problem=problem,
+                    remedy="it is tried again; until then status reads the journal instead",
+                )
+            self._problem = problem
             return None
+        self._problem = ""
         return server
 
     async def _answer(self, client: socket.socket) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,8 +43,9 @@ class ReportFailure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def listen(state_directory: str) -> socket.socket:
     """Open the socket; only the process that holds the state directory may call this.
 
-    A socket that a killed daemon left behind is replaced. Raises OSError if the file system has no
-    sockets, or the path is too long for this operating system.
+    A socket that a killed daemon left behind is replaced, and so is a link. Raises OSError if there
+    is something else, the file system has no sockets, or the path is too long for this operating
+    system.
     """
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -67,15 +69,24 @@ def identify(state_directory: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def is_missing(state_directory: str) -> bool:
+    """Return whether nothing has the socket's name, in a directory that is there."""
+    path = os.path.join(state_directory, SOCKET_NAME)
+    return os.path.isdir(state_directory) and not os.path.lexists(path)
+
+
 def remove(state_directory: str, *, only: tuple[int, int] | None = None) -> None:
     """Remove the socket's file if it is there, and if `only` is given, only that very socket.
 
     A state directory may be moved while its daemon runs, and another daemon may make a new one in
     its place: that one's socket must stay.
     """
+    path = os.path.join(state_directory, SOCKET_NAME)
     with suppress(FileNotFoundError):
-        if only is None or identify(state_directory) == only:
-            os.unlink(os.path.join(state_directory, SOCKET_NAME))
+        mode = os.lstat(path).st_mode
+        is_ours = stat.S_ISSOCK(mode) or stat.S_ISLNK(mode)  # else it is a person's file
+        if is_ours and (only is None or identify(state_directory) == only):
+            os.unlink(path)
 
 
 def encode_answer(answer: StatusReport | ReportFailure) -> bytes:

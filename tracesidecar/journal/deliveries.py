@@ -11,6 +11,9 @@ import socket
 
 import msgspec
 
+from tracesidecar.directories import open_regular
+from tracesidecar.journal.private_file import make_private_file
+
 FILE_NAME = "deliveries.json"
 
 
@@ -39,7 +42,8 @@ class Deliveries(msgspec.Struct, frozen=True):
 def load_deliveries(state_directory: str) -> Deliveries:
     """Return what the file says; nothing if it is missing or no such file."""
     try:
-        with open(os.path.join(state_directory, FILE_NAME), "rb") as file:
+        # what is no regular file is not opened: a FIFO would be waited for
+        with open(open_regular(os.path.join(state_directory, FILE_NAME)), "rb") as file:
             return msgspec.json.decode(file.read(), type=Deliveries)
     except (OSError, msgspec.DecodeError):
         return Deliveries()
@@ -48,7 +52,7 @@ def load_deliveries(state_directory: str) -> Deliveries:
 def save_deliveries(state_directory: str, deliveries: Deliveries) -> None:
     """Replace the file, durably."""
     path = os.path.join(state_directory, FILE_NAME)
-    descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = make_private_file(f"{path}.new")
     try:
         os.write(descriptor, msgspec.json.encode(deliveries) + b"\n")
         os.fsync(descriptor)

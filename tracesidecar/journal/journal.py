@@ -116,6 +116,7 @@ class Journal:
             until = time.monotonic() + LAST_SHRINK_SECONDS
             while self.shrink(LAST_PAGES_AT_ONCE) and time.monotonic() < until:
                 pass
+        self.file.close()
         self._database.close()
 
     def shrink(self, pages: int = PAGES_AT_ONCE) -> bool:

@@ -6,6 +6,7 @@ Anyone with the private key can read them; this program cannot.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,8 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracesidecar.directories import open_regular
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.extras import install_command
+from tracesidecar.journal.private_file import make_private_file
 from tracesidecar.journal.trouble import explain_os
 
 if TYPE_CHECKING:
@@ -97,9 +100,8 @@ class Vault:
 
     def _write(self, path: str, content: bytes) -> None:
         unfinished = f"{path}{_UNFINISHED}"
-        with open(
-            os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
-        ) as file:
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)  # somebody may have removed it
+        with open(make_private_file(unfinished), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -139,11 +141,18 @@ def parse_recipient(seal_to: str) -> pyrage.x25519.Recipient:
 def unseal(state_directory: str, file: str, at: int, length: int, identities: str) -> bytes:
     """Decrypt one line with the private keys in an identity file's text.
 
-    Raise ConfigurationError if none of them fits.
+    Raise ConfigurationError if none of them fits, and StateUnavailable or StateError if the file
+    cannot be read.
     """
     keys = _parse_identities(identities)
-    with open(vault_path(state_directory, file), "rb") as sealed:
-        content = sealed.read()
+    path = vault_path(state_directory, file)
+    try:
+        with open(open_regular(path), "rb") as sealed:
+            content = sealed.read()
+    except OSError as error:
+        raise explain_os(
+            "read the sealed lines", path, error, "restore it from a backup, or drop its lines"
+        ) from error
     import pyrage
 
     try:
@@ -174,11 +183,18 @@ def sweep_sealed(
         elif match is not None and reached is None:
             unknown = os.path.join(folder, UNKNOWN)
             os.makedirs(unknown, mode=0o700, exist_ok=True)
-            os.rename(os.path.join(folder, name), os.path.join(unknown, name))
+            os.rename(os.path.join(folder, name), _find_free_name(unknown, name))
             set_aside += 1
         elif match is not None and reached is not None and int(match["start"]) < reached:
             _remove(folder, [name])
     return set_aside
+
+
+def _find_free_name(folder: str, name: str) -> str:
+    """Return a path that nothing has: journals that were lost one after another number alike."""
+    names = itertools.chain([name], (f"{name}.{number}" for number in itertools.count(2)))
+    paths = (os.path.join(folder, each) for each in names)
+    return next(path for path in paths if not os.path.lexists(path))
 
 
 def discard_sealed(state_directory: str, files: Iterable[str]) -> None:
