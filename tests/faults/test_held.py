@@ -143,6 +143,31 @@ def test_a_held_file_of_no_source_is_set_aside_and_delivered_once_there_is_one(
     assert Counter(sidecar.lines()) == Counter(number_lines(0, 100))
 
 
+@pytest.mark.parametrize("is_named", [False, True], ids=["held", "hold_directory"])
+def test_odd_names_of_held_files_stop_neither_a_start_nor_status(
+    sidecar: Sidecar, *, is_named: bool
+) -> None:
+    hold = sidecar.folder / "hold" if is_named else sidecar.state / "held"
+    source = f'hold_directory = "{hold}"' if is_named else ""
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source=source)
+    hold.mkdir(mode=0o700, exist_ok=True)
+    place = str(sidecar.traces).replace("/", "+")
+    odd = (
+        f"12:agent:{place}+\udcff.jsonl",
+        f"13:agent:{place}+%00.jsonl",
+        f"{10**25}:agent:{place}+x",
+    )
+    for first, name in enumerate((*odd, "14:nobody:%00", "\udcff")):
+        append(hold / f"segment-{name}", number_lines(first, 1))
+    assert sidecar.call("status").returncode == 0
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 3))
+    kept = [path.read_bytes() for path in (hold / "unknown").iterdir()]
+    assert sorted(kept) == [body([line]) for line in number_lines(3, 2)]
+    held = msgspec.json.decode(sidecar.call("status", "--json").stdout)["held"]
+    assert held["set_aside_files"] == 2
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A small file system."""

@@ -266,6 +266,81 @@ def test_a_link_that_nobody_can_place_is_set_aside_at_start_and_never_removed(
     assert [warning.kind for warning in follower.warnings] == ["set_aside"]
 
 
+ODD_LINKS = (
+    b"segment-12:agent:%s+\xff.jsonl",
+    b"segment-12:agent:%s+%%00.jsonl",
+    b"segment-12:agent:%%00",
+    b"segment-12:agent:%s+..+..+..+x.jsonl",
+    b"segment-12:agent:%s+..%%2f..%%2fx.jsonl",
+    b"segment-12:agent:%s+%%zz.jsonl",
+    b"segment-12:agent:",
+    b"segment-0:agent:%s+x.jsonl",
+    b"segment--1:agent:%s+x.jsonl",
+    b"segment-\xd9\xa3:agent:%s+x.jsonl",
+    b"segment-99999999999999999999999:agent:%s+x.jsonl",
+    b"segment-9223372036854775807:agent:%s+x.jsonl",
+    b"segment-12:agent:%s+x.jsonl:more",
+    b"arrival-99999999999999999999999:agent:%s+%%00.jsonl",
+)
+
+
+@pytest.mark.parametrize("name", ODD_LINKS)
+def test_a_held_file_with_an_odd_name_arrives_once(
+    follower: Follower, writer: Writer, name: bytes
+) -> None:
+    follower.stop()
+    place = os.fsencode(follower.traces).replace(b"/", b"+")
+    writer.append(
+        os.fsdecode(
+            os.path.join(
+                os.fsencode(follower.held), name.replace(b"%s", place).replace(b"%%", b"%")
+            )
+        ),
+        3,
+    )
+    follower.start()
+    follower.turns(3)
+    follower.restart()
+    follower.turns(10)
+    assert follower.lines == writer.written
+    assert (os.listdir(follower.held), follower.losses) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "name", [b"segment-\xff", b"segment-12:ag\xffent:x", b"segment-0", b"segment-"]
+)
+def test_a_held_file_whose_odd_name_has_no_source_is_set_aside(
+    follower: Follower, name: bytes
+) -> None:
+    follower.stop()
+    (follower.held / os.fsdecode(name)).write_bytes(b"{}\n")
+    for _ in range(2):
+        follower.start()
+        follower.turn()
+        follower.stop()
+        assert os.listdir(follower.held) == ["unknown"]
+        (kept,) = (follower.held / "unknown").iterdir()
+        assert kept.read_bytes() == b"{}\n"
+
+
+def test_two_links_with_the_number_of_one_segment_both_arrive(
+    follower: Follower, writer: Writer
+) -> None:
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.scan()
+    (follower.traces / "a.jsonl").unlink()
+    follower.stop()
+    (ours,) = follower.held.iterdir()
+    for name in "bcdefg":  # they are listed in any order
+        writer.append(follower.held / f"{ours.name.removesuffix('a.jsonl')}{name}.jsonl", 1)
+    follower.start()
+    follower.turns(3)
+    follower.restart()
+    follower.turns(10)
+    assert follower.count_lines() == Counter(writer.written)
+    assert os.listdir(follower.held) == []
+
+
 def test_a_loss_is_reported_until_it_is_acknowledged(
     follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from enum import Enum
 
 from tracesidecar.directories import Handle, UntrustedLink
@@ -45,7 +47,8 @@ def find_links(folders: Iterable[str]) -> dict[int, str]:
     found = {}
     for folder in folders:
         for name, link in _list_links(folder):
-            found[link.segment] = os.path.join(folder, name)
+            if link.segment:
+                found[link.segment] = os.path.join(folder, name)
     return found
 
 
@@ -106,11 +109,10 @@ class HardLinks:
             with suppress(OSError):  # no links are possible there: `link` will find out
                 self._make_folder(folder)
             for name, link in self._list_all_links(folder):
-                self._paths[link.segment] = os.path.join(folder, name)
+                self._take_over(os.path.join(folder, name), link)
             for name, link in self._list_all_links(os.path.join(folder, UNKNOWN)):
                 if link.segment not in self._paths:
-                    self._paths[link.segment] = os.path.join(folder, UNKNOWN, name)
-                    self._move(link.segment, folder)
+                    self._move(self._take_over(os.path.join(folder, UNKNOWN, name), link), folder)
 
     @property
     def troubles(self) -> Mapping[str, str]:
@@ -175,7 +177,7 @@ class HardLinks:
         return LinkOutcome.MADE
 
     def relabel(self, segment: int, link: LinkName) -> None:
-        """Give a segment's link to another segment, which has none."""
+        """Give a segment's link another name: of another segment, which has none."""
         folder, name = os.path.split(self._paths[segment])
         target = link.encode()
         with suppress(OSError):
@@ -228,6 +230,19 @@ class HardLinks:
                 self._troubles[folder] = os.strerror(error.errno or 0)
             else:
                 self._unsynced.discard(folder)
+
+    def _take_over(self, path: str, link: LinkName) -> int:
+        """Take over a link of an earlier run, or of somebody else's making; return its segment.
+
+        It gets a new one, drawn by lot, if its name has none or that of another link.
+        """
+        segment = link.segment
+        while not segment or segment in self._paths:
+            segment = secrets.randbits(53)
+        self._paths[segment] = path
+        if segment != link.segment:
+            self.relabel(segment, replace(link, segment=segment))
+        return segment
 
     def _folder(self, path: str) -> LinkFolder:
         return self._opened.setdefault(path, LinkFolder(path))

@@ -229,9 +229,9 @@ def _make_private(folder: int) -> tuple[int, int]:
 
 
 def _number(name: str) -> int | None:
-    """Return the number of a link: an arrival can become the segment of that number."""
+    """Return the number of a link, if any: an arrival can become the segment of that number."""
     link = LinkName.parse(name.replace("arrival-", "segment-", 1))
-    return None if link is None else link.segment
+    return None if link is None else link.segment or None
 
 
 def _move_plausible(source: int, name: str, target: int, owner: int) -> None:

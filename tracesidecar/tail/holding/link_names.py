@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-_LINK = re.compile(r"segment-([0-9]{1,18})(?::([^:/]*):([^:/]*))?")
+_LINK = re.compile(r"segment-([^:/]*)(?::([^:/]*):([^:/]*))?.*", re.DOTALL)
+_SEGMENT = re.compile(r"[0-9]{1,18}")
 CUT = "…"
 """Stands for the folders that had no room in a name."""
 
@@ -23,8 +24,9 @@ _LONGEST = 240
 class LinkName:
     """The segment, source and path of a linked file, as they were when the link was made.
 
-    Both are empty in a link of an earlier version, or if they are too long. A long path begins with
-    "…", which stands for its first folders.
+    Source and path are empty in a link of an earlier version, or if they are too long. A long path
+    begins with "…", which stands for its first folders. Somebody else may have made or renamed a
+    link: the segment is 0 if the name has none, and the path is empty if no file can have it.
     """
 
     segment: int
@@ -47,12 +49,14 @@ class LinkName:
 
     @classmethod
     def parse(cls, name: str) -> LinkName | None:
-        """Return what a name says, None if it is not that of a link."""
+        """Return what a name says, None if it does not begin as that of a link does."""
         match = _LINK.fullmatch(name)
         if match is None:
             return None
-        segment, source, path = match.groups(default="")
-        return cls(int(segment), _unquote(source), _unquote(path))
+        number, source, path = match.groups(default="")
+        segment = int(number) if _SEGMENT.fullmatch(number) else 0
+        followed = _unquote(path)
+        return cls(segment, _unquote(source), followed if _is_possible(followed) else "")
 
 
 def _quote(text: str) -> str:
@@ -60,4 +64,10 @@ def _quote(text: str) -> str:
 
 
 def _unquote(text: str) -> str:
-    return os.fsdecode(unquote_to_bytes(text.replace("+", "/")))
+    # a name need not be UTF-8
+    return os.fsdecode(unquote_to_bytes(os.fsencode(text.replace("+", "/"))))
+
+
+def _is_possible(path: str) -> bool:
+    """Return whether a path has no part that would lead elsewhere, or nowhere."""
+    return "\0" not in path and os.path.normpath(path) == path

@@ -115,8 +115,9 @@ class Adoption:
             self._relabel(segment, same.id, same)
             return None
         if same is not None:
-            self._hard_links.remove(segment)  # a second link of the same file
-            return None
+            if self._leads_to(same.id, status):
+                self._hard_links.remove(segment)  # a second link of the same file
+            return None  # or its name is that of something else, which makes way for the next start
         if file is None:
             return segment
         # The segment goes on in this file, but a crash came before that was recorded.
@@ -126,6 +127,10 @@ class Adoption:
         fresh = self._log.new_id()
         self._relabel(segment, fresh, file)
         return fresh
+
+    def _leads_to(self, segment: int, status: os.stat_result) -> bool:
+        linked = self._hard_links.status(segment)
+        return linked is not None and os.path.samestat(linked, status)
 
     def _relabel(self, segment: int, other: int, file: File) -> None:
         name = LinkName(other, self._files.options(file).name, file.path)
