@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,12 +54,14 @@ def manifest_of(shipped: Shipped) -> Path:
     return path
 
 
-def plant(shipped: Shipped, change: Callable[[dict[str, object]], object]) -> None:
-    """Change the manifest as the lake's owner may."""
+def plant(
+    shipped: Shipped, change: Mapping[str, object], in_range: Mapping[str, object] | None = None
+) -> None:
+    """Change the manifest, and its ranges, as the lake's owner may."""
     path = manifest_of(shipped)
     members = json.loads(path.read_bytes())
-    change(members)
-    path.write_text(json.dumps(members))
+    members["ranges"] = [{**each, **(in_range or {})} for each in members["ranges"]]
+    path.write_text(json.dumps({**members, **change}))
 
 
 def commands(shipped: Shipped, tmp_path: Path) -> list[list[str]]:
@@ -99,7 +101,7 @@ def test_a_manifest_with_a_planted_name_counts_as_unreadable(
     shipped: Shipped, tmp_path: Path, name: str
 ) -> None:
     named = name.format(outside=tmp_path / "outside.jsonl")
-    plant(shipped, lambda members: members.update(objects=[{**OBJECT, "name": named}]))
+    plant(shipped, {"objects": [{**OBJECT, "name": named}]})
     assert is_unreadable(shipped)
 
 
@@ -107,13 +109,14 @@ def test_a_manifest_with_a_planted_name_counts_as_unreadable(
 def test_so_does_one_with_a_number_that_nothing_has(shipped: Shipped, field: str) -> None:
     original = manifest_of(shipped).read_bytes()
     name = json.loads(original)["objects"][0]["name"]
-    [described] = json.loads(original)["ranges"]
-    planted: list[dict[str, object]] = [{"objects": [{**OBJECT, "name": name, "rows": -1}]}]
-    planted += TIMES
-    planted += [{"ranges": [{**described, field: n}]} for n in (-1, 1 << 64, 10**400)]
-    for change in planted:
-        plant(shipped, lambda members, change=change: members.update(change))  # type: ignore[misc]
+    no_rows: dict[str, object] = {"objects": [{**OBJECT, "name": name, "rows": -1}]}
+    for change in (no_rows, *TIMES):
+        plant(shipped, change)
         assert is_unreadable(shipped), change
+        manifest_of(shipped).write_bytes(original)
+    for number in (-1, 1 << 64, 10**400):
+        plant(shipped, {}, {field: number})
+        assert is_unreadable(shipped), number
         manifest_of(shipped).write_bytes(original)
 
 
@@ -121,7 +124,7 @@ def test_no_command_reads_what_a_planted_name_leads_to(
     shipped: Shipped, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     named = (UP + "{outside}").format(outside=tmp_path / "outside.jsonl")
-    plant(shipped, lambda members: members.update(objects=[{**OBJECT, "name": named}]))
+    plant(shipped, {"objects": [{**OBJECT, "name": named}]})
     for command in commands(shipped, tmp_path)[:-1]:
         assert main(command) == 65, command
     assert SECRET not in "".join(capsys.readouterr())
@@ -131,17 +134,7 @@ def test_what_a_manifest_says_is_printed_without_what_acts(
     shipped: Shipped, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evil = "\x1b]0;owned\x07 \u202e \x9b2J"
-    plant(
-        shipped,
-        lambda members: members.update(
-            host=evil,
-            batch=evil,
-            ranges=[
-                {**each, "source": evil, "path": evil, "start": 5}
-                for each in members["ranges"]  # type: ignore[attr-defined]
-            ],
-        ),
-    )
+    plant(shipped, {"host": evil, "batch": evil}, {"source": evil, "path": evil, "start": 5})
     folder = manifest_of(shipped).parent
     (folder / "\x1b[2J.json").write_text("{}")
     (shipped.root / "v1" / "dt=2026-09-02" / "\u202e\x1b[2Jx").write_text("")

@@ -153,7 +153,7 @@ def shorten_state(state: msgspec.Struct, declared: type[msgspec.Struct]) -> None
     All of it together may have as many characters as one column bytes, before any is shortened.
     What is kept by id is short already (`parsing.remember`).
     """
-    kept = _kept_in(declared)
+    kept = _find_kept(declared)
     if kept.texts and len("".join(filter(None, kept.read(state)))) > SHORT_BYTES:
         for name in kept.texts:
             value: object = getattr(state, name)
@@ -173,7 +173,7 @@ class _Kept(NamedTuple):
 
 
 @cache
-def _kept_in(state: type[msgspec.Struct]) -> _Kept:
+def _find_kept(state: type[msgspec.Struct]) -> _Kept:
     texts: list[str] = []
     structs: dict[str, type[msgspec.Struct]] = {}
     for field in msgspec.structs.fields(state):
