@@ -14,6 +14,7 @@ from tests.dialects.mapping import events_of
 from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.dialects.interpreter import DialectEvent, Interpreter
 from tracesidecar.dialects.registry import load_dialect
+from tracesidecar.dialects.state import decode_state
 from tracesidecar.dialects.truncate import ID_BYTES, SHORT_BYTES, TEXT_BYTES
 
 LONG = {"raw", "text", "tool_arguments", "tool_result", "error_message"}
@@ -89,6 +90,17 @@ def test_a_long_text_of_an_earlier_line_is_short_in_the_rows_after_it() -> None:
     assert first.cwd.endswith("…[truncated 398977 bytes]")
     assert first.truncated
     assert {(each.cwd, each.git_branch) for each in rest} == {(first.cwd, first.git_branch)}
+
+
+def test_what_an_earlier_version_carries_at_length_is_shortened_once_its_state_is_read() -> None:
+    said = b'{"timestamp":"2026-01-01T00:00:00.000Z","type":"event_msg","payload":{"type":"x"}}\n'
+    interpret_file = Interpreter(load_dialect("codex"))
+    _, state = interpret_file("rollout.jsonl", clean_chunk(said), None)
+    file = decode_state(state)
+    carried = msgspec.msgpack.decode(file.mapper, type=dict[str, object])
+    file.mapper = msgspec.msgpack.encode({**carried, "cwd": "/" + "c" * 400_000})
+    [event], _ = interpret_file("rollout.jsonl", clean_chunk(said), file.encode())
+    assert (event.event.cwd or "").endswith("…[truncated 398977 bytes]")
 
 
 def test_a_long_id_is_the_same_in_every_row_and_differs_from_its_likes() -> None:

@@ -154,6 +154,7 @@ class Interpreter:
             )
         except msgspec.DecodeError as error:
             raise UnreadableState(f"the state of {dialect.name} cannot be read") from error
+        shorten_state(state, dialect.state)  # an earlier version had kept what a line said
         ids = EventIds(file, self._shared.source, dialect.name, is_revised=dialect.is_revised)
         return _FileMapper(dialect, state, file, ids, self._shared, self._observe)
 
