@@ -17,6 +17,7 @@ from tracesidecar.batch.manifest import (
     digest_last_line,
     encode_manifest,
     require_counts,
+    require_object,
 )
 from tracesidecar.batch.partitions import PartitionKey
 
@@ -37,4 +38,5 @@ __all__ = [
     "manifest_name",
     "record_offsets",
     "require_counts",
+    "require_object",
 ]

@@ -87,6 +87,13 @@ class Manifest(msgspec.Struct, frozen=True):
     format: str = "raw"
 
 
+def require_object(described: ManifestObject) -> None:
+    """Raise ValueError for an object with a name that this program gives to none."""
+    if parse_object_name(described.name) is None:
+        raise ValueError("an object has a name that this program does not give")
+    require_counts(described.bytes, described.rows)
+
+
 def require_counts(*counts: int) -> None:
     """Raise ValueError for a count of a manifest that is none."""
     if not 0 <= min(counts) <= max(counts) <= _LARGEST:
@@ -115,9 +122,7 @@ def decode_manifest(content: bytes) -> Manifest:
         if not 0 <= manifest.time <= _LAST_TIME:
             raise ValueError("the time is out of bounds")
         for each in manifest.objects:
-            if parse_object_name(each.name) is None:
-                raise ValueError("an object has a name that this program does not give")
-            require_counts(each.bytes, each.rows)
+            require_object(each)
         for part in manifest.ranges:
             _check_range(part)
     except ValueError as error:

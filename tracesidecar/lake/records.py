@@ -13,6 +13,7 @@ from tracesidecar.batch import (
     ManifestObject,
     decode_manifest,
     require_counts,
+    require_object,
 )
 from tracesidecar.encode import COMPACTIONS, MANIFESTS
 from tracesidecar.sinks import StoredObjects
@@ -36,8 +37,10 @@ class Compaction(msgspec.Struct, frozen=True):
     conflicts: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a count that is none."""
+        """Raise ValueError for a count that is none, or a name that this program gives to none."""
         require_counts(self.duplicates, self.conflicts)
+        for each in (*self.objects, *self.replaces):
+            require_object(each)
 
     @property
     def name(self) -> str:
