@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import sqlite3
+import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -82,6 +85,32 @@ def test_an_archive_that_is_larger_than_its_content_leaves_nothing_behind(
     assert [(part["start"], part["end"], part["state"]) for part in segment["pieces"]] == [
         (0, len(body(lines)), "delivered")
     ]
+
+
+def test_the_missing_ends_of_archives_that_were_cut_are_losses_of_unknown_size(
+    archives: Sidecar,
+) -> None:
+    lines = number_lines(0, 100)
+    for name, rest in (("a", b""), ("b", b'{"half": ')):
+        packer = zlib.compressobj(wbits=31)
+        cut = packer.compress(body(lines) + rest) + packer.flush(zlib.Z_FULL_FLUSH)
+        (archives.traces / f"{name}.jsonl.gz").write_bytes(cut)
+    frame = zstandard.ZstdCompressor().compressobj()
+    cut = frame.compress(body(lines)) + frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    (archives.traces / "c.jsonl.zst").write_bytes(cut)
+    for path in archives.traces.iterdir():
+        os.utime(path, (time.time() - 3 * 86400,) * 2)
+    archives.start()
+    archives.wait_for_event("collect.lost", times=3)
+    assert archives.stop() == 0
+    assert Counter(archives.lines()) == Counter(lines * 3)
+    assert losses(archives) == [
+        ("a.jsonl.gz", 0, "corrupt"),
+        ("b.jsonl.gz", 0, "corrupt"),
+        ("c.jsonl.zst", 0, "corrupt"),
+    ]
+    explained = archives.call("explain", str(archives.traces / "a.jsonl.gz")).stdout
+    assert b"how many bytes is not known" in b" ".join(explained.split())
 
 
 @pytest.mark.parametrize("suffix", PACK)

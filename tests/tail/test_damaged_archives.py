@@ -8,8 +8,10 @@ import os
 import pathlib
 import random
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import zstandard
@@ -217,3 +219,127 @@ def test_a_damaged_archive_that_is_replaced_by_a_whole_one_loses_nothing(
     follower.turns(3)
     assert follower.count_lines() == Counter(writer.written)
     assert follower.losses == []
+
+
+BEGIN: dict[str, Callable[[], Any]] = {
+    "gz": lambda: zlib.compressobj(wbits=31),
+    "zst": lambda: zstandard.ZstdCompressor().compressobj(),
+}
+PAUSE = {"gz": zlib.Z_FULL_FLUSH, "zst": zstandard.COMPRESSOBJ_FLUSH_BLOCK}
+
+
+def cut(suffix: str, lines: bytes) -> bytes:
+    """Return an archive that ends behind these lines, before its stream does."""
+    packer = BEGIN[suffix]()
+    archive: bytes = packer.compress(lines) + packer.flush(PAUSE[suffix])
+    return archive
+
+
+def age(path: pathlib.Path, days: float) -> None:
+    then = time.time() - days * 86400
+    os.utime(path, (then, then))
+
+
+@SUFFIXES
+@pytest.mark.parametrize("rest", [b"", b'{"half": '])
+def test_an_archive_that_was_cut_is_a_loss_once_nobody_has_written_to_it_for_a_day(
+    follower: Follower, writer: Writer, suffix: str, rest: bytes
+) -> None:
+    path = put(follower, suffix, cut(suffix, writer.make(300) + rest))
+    age(path, 0.9)
+    follower.turns(5)
+    assert (follower.losses, follower.torn) == ([], [])
+    age(path, 1.1)
+    follower.turns(5)
+    assert (follower.lines, follower.torn) == (writer.written, [rest] if rest else [])
+    assert [(loss.reason, loss.lost_bytes) for loss in follower.losses] == [("corrupt", 0)]
+    follower.restart()
+    follower.turns(3)
+    assert (len(follower.lines), len(follower.losses)) == (300, 1)
+
+
+@SUFFIXES
+def test_an_archive_that_was_cut_goes_on_where_it_ended_if_it_is_written_to_after_all(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    packer = BEGIN[suffix]()
+    path = put(follower, suffix, packer.compress(writer.make(300)) + packer.flush(PAUSE[suffix]))
+    age(path, 2)
+    follower.turns(5)
+    assert [loss.reason for loss in follower.losses] == ["corrupt"]
+    follower.restart()
+    with path.open("ab") as file:
+        file.write(packer.compress(writer.make(20)) + packer.flush())
+    follower.turns(5)
+    assert follower.lines == writer.written
+
+
+@SUFFIXES
+@pytest.mark.parametrize("rest", [b"", b'{"half": '])
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_an_archive_that_was_cut_is_a_loss_once_it_is_deleted(
+    follower: Follower, writer: Writer, suffix: str, rest: bytes, *, is_restarted: bool
+) -> None:
+    path = put(follower, suffix, cut(suffix, writer.make(300) + rest))
+    follower.turns(3)
+    path.unlink()
+    if is_restarted:
+        follower.restart()
+    follower.turns(10)
+    assert (follower.lines, follower.torn) == (writer.written, [rest] if rest else [])
+    assert [(loss.reason, loss.lost_bytes) for loss in follower.losses] == [("corrupt", 0)]
+    assert (os.listdir(follower.held), follower.store.records) == ([], {})
+
+
+@SUFFIXES
+def test_an_archive_that_was_cut_is_a_loss_once_it_is_deleted_although_it_is_retained(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    path = put(follower, suffix, cut(suffix, writer.make(300) + b'{"half": '))
+    follower.turns(3)
+    (segment,) = follower.tailer.segments()
+    follower.tailer.retain(frozenset([segment]))
+    path.unlink()
+    follower.turns(10)
+    assert [(loss.reason, loss.lost_bytes) for loss in follower.losses] == [("corrupt", 0)]
+    assert len(os.listdir(follower.held)) == 1
+    follower.tailer.retain(frozenset())
+    follower.turns(10)
+    assert (len(follower.losses), os.listdir(follower.held)) == (1, [])
+
+
+@SUFFIXES
+def test_an_archive_of_which_only_the_header_is_there_is_a_loss_after_a_day(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    path = put(follower, suffix, PACK[suffix](writer.make(300))[:12])
+    age(path, 2)
+    follower.turns(5)
+    assert [loss.reason for loss in follower.losses] == ["corrupt"]
+
+
+@SUFFIXES
+def test_an_archive_that_was_cut_becomes_a_loss_in_a_daemon_that_goes_on_running(
+    follower: Follower, writer: Writer, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(follower, suffix, cut(suffix, writer.make(300)))
+    follower.turns(5)
+    assert follower.losses == []
+    tomorrow = time.time() + 2 * 86400
+    monkeypatch.setattr(time, "time", lambda: tomorrow)
+    monkeypatch.setattr(time, "time_ns", lambda: int(tomorrow * 1e9))
+    follower.turn(61)
+    follower.turns(3)
+    assert [loss.reason for loss in follower.losses] == ["corrupt"]
+
+
+@SUFFIXES
+def test_a_whole_archive_that_is_deleted_is_no_loss(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    path = put(follower, suffix, PACK[suffix](writer.make(300)))
+    age(path, 2)
+    follower.turns(3)
+    path.unlink()
+    follower.turns(10)
+    assert (follower.lines, follower.losses) == (writer.written, [])

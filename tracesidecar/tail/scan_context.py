@@ -25,9 +25,10 @@ class ScanContext:
     verifies those), and what they could not read. `unreadable` has the segments whose files cannot
     be read now; `withheld` those that must not be, and why. `expanded` has the archives
     that wait because they expand too much, with how many times their size that is so far; 0 for
-    those of which only a reader can say after a start. If saving fails
-    at the end of a poll, its findings stay for the next one. Every piece of work is noted in
-    `progress`, and `turns` says for how much of it there is time in this scan.
+    those of which only a reader can say after a start. `unended` has the archives that were read
+    to where they end for now, in mid-stream. If saving fails at the end of a poll, its findings
+    stay for the next one. Every piece of work is noted in `progress`, and `turns` says for how much
+    of it there is time in this scan.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -42,6 +43,7 @@ class ScanContext:
     unreadable: dict[int, ReadFailure] = field(default_factory=dict)
     withheld: dict[int, WarningKind] = field(default_factory=dict)
     expanded: dict[int, int] = field(default_factory=dict)
+    unended: set[int] = field(default_factory=set)
     remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)
     announcements: list[Remark] = field(default_factory=list)
 

@@ -81,6 +81,7 @@ class ScanSequence:
             self._lifecycle.resume()
             self._discovery.recall_rotations()
         self._lifecycle.recall_suspended()
+        self._lifecycle.recall_unended()
         must_search = not self._has_more and self._lifecycle.must_search()
         searched = self._poll_cycle.visit(now, full=full or must_search)
         self._verify_suspects(is_scan=True)

@@ -37,6 +37,11 @@ _SHORT_BYTES = 1 << 20
 _REST_SECONDS = 3.0
 """How long nothing is written to an archive before a long one is looked at for a lost trailer."""
 
+CUT_SECONDS = 24 * 3600.0
+"""How long nothing is written to an archive before one that ends in mid-stream counts as cut off:
+its compressor may have nothing to do at night.
+"""
+
 _GZIP_TRAILER_BYTES = 8
 _GZIP_RATIO = 1032
 """The most that deflate can expand; a size in a trailer that claims more is damaged itself."""
@@ -46,7 +51,10 @@ DamageReason = Literal["corrupt"]
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Why an archive cannot be decompressed further, and how long it says that its content is."""
+    """Why an archive cannot be decompressed further, and how long it says that its content is.
+
+    Nobody knows how much is missing of one that was cut off: then that is what could be read.
+    """
 
     reason: DamageReason
     declared_size: int
@@ -147,11 +155,14 @@ class ArchiveFile:
         if self._damage is not None:
             return b""
         try:
-            return self._stream.inflate()
+            data = self._stream.inflate()
         except ArchiveError as error:
             declared = max(self.size(), self._stream.find_declared_size())
             self._damage = Damage(error.reason, declared)
             return b""
+        if not data and self._stream.is_cut:
+            self._damage = Damage("corrupt", self.size())
+        return data
 
     def _trim(self, offset: int) -> None:
         surplus = min(offset - self._start, len(self._held))
@@ -201,6 +212,15 @@ class _Stream:
         if self._pending or self._offset < status.st_size or self._salvaged is not None:
             return False
         return bool(self._member.eof) or self._lacks_only_its_trailer(status)
+
+    @property
+    def is_cut(self) -> bool:
+        """Return whether the file ends in mid-stream, and nobody has written to it for long.
+
+        Ask this when there is nothing more to read.
+        """
+        age = time.time() - os.fstat(self._descriptor).st_mtime
+        return age > CUT_SECONDS and not self.expansion and not self.is_complete
 
     def _lacks_only_its_trailer(self, status: os.stat_result) -> bool:
         """Return whether all content of the current member is there, and its checksum is not.

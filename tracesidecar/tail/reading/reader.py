@@ -181,6 +181,10 @@ class SegmentReader:
             self._scan.expanded[file.id] = opened.expansion
         elif span is None or opened.is_complete:
             self._scan.expanded.pop(file.id, None)
+        if opened.expansion or is_over:
+            self._scan.unended.discard(file.id)
+        elif span is None:
+            self._scan.unended.add(file.id)
         if span is None and file.damage is not None and file.is_acknowledged:
             self._break(file, file.damage.reason)
         return span

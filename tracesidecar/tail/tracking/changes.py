@@ -221,6 +221,14 @@ class Changes:
             self._meet_elsewhere(file, status)
         elif file.state in (SegmentState.LIVE, SegmentState.MISSING):
             self.verify(file)
+        elif (
+            file.state is SegmentState.SPENT
+            and file.loss == "corrupt"
+            and status.st_size > file.size
+            and not self._is_another(file, file.path)
+        ):
+            self._lifecycle.resume_archive(file)
+            self.verify(file)
         elif file.state is SegmentState.SPENT and (
             status.st_size != file.size or self._is_another(file, file.path)
         ):

@@ -17,6 +17,7 @@ from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.reading.compressed import CUT_SECONDS
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import IN_USE_NS, Loss, LossReason, Rewrite, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
@@ -36,6 +37,9 @@ _NOTICE_SECONDS = 0.1
 """How much earlier than the notice of a file is read a scan may have met it."""
 
 _MOST_MET = 10_000
+
+_UNENDED_SECONDS = 60.0
+"""How often is looked for archives that count as cut off by now."""
 
 _UNSEEN_REASONS: frozenset[LossReason | None] = frozenset({"deleted", "gone", "moved"})
 """Why a file is lost that is found nowhere: a link of it shows that it is not."""
@@ -68,6 +72,9 @@ class Lifecycle:
         self._is_first = True
         self._unseen_ends: set[int] = set()
         self._recalled: set[int] = set()  # away until now, and perhaps recorded as gone
+        self._recalls_unended_at = float("-inf")
+        self._reported_ends: set[int] = set()
+        self._gone: set[int] = set()  # and lost, but not forgotten yet
         self._replaced: dict[tuple[int, int], tuple[str, float, float]] = {}
         self._met: dict[tuple[int, int], float] = {}
 
@@ -315,7 +322,9 @@ class Lifecycle:
         """Note that the rest of a segment is lost, and report it."""
         if file.state in (SegmentState.NEW, SegmentState.DELETED, SegmentState.MISSING):
             self._files.detach(file)  # its inode may come back as another file
+            self._gone.add(file.id)
         file.give_up(reason)
+        self._scan.unended.discard(file.id)
         self._unseen_ends.discard(file.id)
         self._recalled.discard(file.id)
         self._held_files.release(file)
@@ -325,11 +334,28 @@ class Lifecycle:
 
     def acknowledge_loss(self, file: File) -> None:
         """Finish with a lost segment whose loss was recorded."""
-        if file.loss in ("corrupt", "bomb"):
+        if file.loss in ("corrupt", "bomb") and file.id not in self._gone:
             file.spend()  # the file still exists, and is still no trace
             self._log.save(file)
         else:
             self.forget(file)
+
+    def resume_archive(self, file: File) -> None:
+        """Go on with an archive that seemed to be cut off, or damaged, and has grown."""
+        file.recover()
+        self._scan.changed[file.id] = None
+        self._log.save(file)
+
+    def recall_unended(self) -> None:
+        """Have archives read again that end in mid-stream, once they count as cut off."""
+        if self._scan.now < self._recalls_unended_at:
+            return
+        self._recalls_unended_at = self._scan.now + _UNENDED_SECONDS
+        oldest = time.time_ns() - int(CUT_SECONDS * 1e9)
+        for segment in self._scan.unended:
+            file = self._files.get(segment)
+            if file is not None and file.modified_ns < oldest:
+                self._scan.changed[segment] = None
 
     def recover(self, file: File) -> bool:
         """Go on with a file that has a hard link, whatever it counted as while that was not seen.
@@ -397,6 +423,9 @@ class Lifecycle:
         self._unseen_ends.discard(file.id)
         self._recalled.discard(file.id)
         self._scan.expanded.pop(file.id, None)
+        self._scan.unended.discard(file.id)
+        self._reported_ends.discard(file.id)
+        self._gone.discard(file.id)
         self._continuations.forget(file)
         self._schedule.forget(file)
         self._log.forget(file)
@@ -422,12 +451,8 @@ class Lifecycle:
         """
         for file in self._continuations.find_expired():
             is_deleted = file.state is SegmentState.DELETED
-            if is_deleted and self._held_files.outlasts_its_name(file):
+            if is_deleted and self._must_stay(file):
                 continue
-            if is_deleted and self._held_files.has_grown(file):
-                continue  # somebody still writes to it
-            if is_deleted and file.id in self._scan.expanded:
-                continue  # the rest is read once the source may expand it so far
             if file.state is SegmentState.MISSING and not self._directory_mounts.proves_deletion(
                 file
             ):
@@ -444,9 +469,32 @@ class Lifecycle:
             elif file.id in self._scan.expanded and searched:
                 self.give_up(file, "bomb")
             elif file.is_acknowledged and file.id not in self._scan.changed:
-                self.forget(file)
+                if is_deleted and self._lacks_its_end(file):
+                    self.give_up(file, "corrupt")  # nobody knows how much is missing of it
+                else:
+                    self.forget(file)
             elif not is_deleted and searched:
                 self.give_up(file, file.loss or "deleted")
+
+    def _must_stay(self, file: File) -> bool:
+        """Return whether a deleted file has, or may have, something that is still needed."""
+        if self._held_files.has_grown(file):
+            return True  # somebody still writes to it
+        if not self._held_files.outlasts_its_name(file):
+            # of an archive the rest is read once the source may expand it so far
+            return file.id in self._scan.expanded
+        if file.is_acknowledged and self._lacks_its_end(file):
+            self._reported_ends.add(file.id)
+            self._report_loss(file, "corrupt")
+        return True
+
+    def _lacks_its_end(self, file: File) -> bool:
+        """Return whether a deleted archive was cut off, which is not reported yet."""
+        return (
+            file.id in self._scan.unended
+            and file.id not in self._reported_ends
+            and file.id not in self._scan.changed
+        )
 
     @property
     def unseen_ends(self) -> int:
