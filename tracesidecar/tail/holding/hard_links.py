@@ -7,7 +7,6 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from enum import Enum
 
 from tracesidecar.directories import Handle, UntrustedLink
@@ -241,7 +240,7 @@ class HardLinks:
             segment = secrets.randbits(53)
         self._paths[segment] = path
         if segment != link.segment:
-            self.relabel(segment, replace(link, segment=segment))
+            self.relabel(segment, LinkName(segment, link.source, link.path))
         return segment
 
     def _folder(self, path: str) -> LinkFolder:
