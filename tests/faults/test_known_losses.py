@@ -76,6 +76,37 @@ def test_a_file_that_is_renamed_out_of_the_glob_at_once_is_read_under_its_new_na
     assert sorted(sidecar.lines()) == sorted(number_lines(0, 50))
 
 
+def test_what_only_the_daemon_could_read_is_recorded_as_lost_when_it_stops(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.lake.write_bytes(b"")  # a file where the folder should be: the sink is down
+    text = 'protect = "never"'
+    sidecar.configure(LAKE.format(lake=sidecar.lake), text, daemon='drain_deadline = "1s"')
+    sidecar.start()
+    gone, there = sidecar.traces / "gone.jsonl", sidecar.traces / "there.jsonl"
+    append(gone, number_lines(0, 5))
+    append(there, number_lines(5, 5))
+    size = len(body(number_lines(0, 5)))
+    wait_until(lambda: states(sidecar) == {"live": 2})
+    gone.unlink()
+    wait_until(lambda: states(sidecar) == {"live": 1, "deleted": 1})
+    assert sidecar.stop() == 75
+    left = {e["path"]: e for e in sidecar.events() if e["event"] == "drain.left_behind"}
+    assert "is lost" in str(left[str(gone)]["problem"])
+    assert "problem" not in left[str(there)]
+    (end,) = [e for e in sidecar.events() if e["event"] == "drain.incomplete"]
+    remedy = str(end["remedy"])
+    assert remedy.startswith(f"{size} bytes of deleted files end with this process")
+    assert "For the others: the data stays on disk" in remedy
+    assert list_reported_losses(sidecar) == [(None, "deleted", str(gone), size)]
+    assert source(sidecar)["lost_bytes"] == size
+    assert explain(sidecar, gone) == [("lost", "deleted")]
+    sidecar.lake.unlink()
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(number_lines(5, 5))
+    assert source(sidecar)["lost_bytes"] == size
+
+
 @pytest.mark.parametrize("way", ["root", "folder", "deleted"])
 def test_a_file_that_leaves_at_once_arrives_or_is_a_loss(sidecar: Sidecar, way: str) -> None:
     outside = sidecar.folder / "outside"

@@ -33,6 +33,10 @@ while the worker thread is busy.
 """
 
 
+_STAYS = "the data stays on disk; the next run with this state directory delivers it"
+_IS_LOST = (
+    "the file was deleted, and only this process could read it: what has not arrived of it is lost"
+)
 _LET_READ = "let this user read the file, or what keeps it in held/"
 
 
@@ -157,6 +161,8 @@ def _log_outcome(outcome: Outcome) -> None:
         )
     for left in outcome.left[:MOST_LISTED]:
         reason = {"problem": f"{left.problem}: {_LET_READ}"} if left.problem else {}
+        if left.is_lost:
+            reason = {"problem": _IS_LOST}
         log.error(
             "drain.left_behind",
             sink=left.sink,
@@ -174,10 +180,24 @@ def _log_outcome(outcome: Outcome) -> None:
             problem=_describe_end(outcome),
             seconds=outcome.seconds,
             **known,
-            remedy="the data stays on disk; the next run with this state directory delivers it",
+            remedy=_describe_remedy(outcome.left),
         )
     else:
         log.info("drain.complete", seconds=outcome.seconds, quarantined=outcome.quarantined)
+
+
+def _describe_remedy(left: Sequence[UndeliveredRange]) -> str:
+    """Return what becomes of what is left, and what could have kept it."""
+    lost = [each for each in left if each.is_lost]
+    if not lost:
+        return _STAYS
+    size = sum(each.size - each.offset for each in lost)
+    remedy = (
+        f"{size} bytes of deleted files end with this process, which alone could read them. Where "
+        "mount and owner allow it, a hard link keeps such bytes: see protect and hold_directory of "
+        "the source"
+    )
+    return remedy if len(lost) == len(left) else f"{remedy}. For the others: {_STAYS}"
 
 
 def _describe_end(outcome: Outcome) -> str:

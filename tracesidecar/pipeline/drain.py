@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import structlog
@@ -27,7 +27,8 @@ log = structlog.get_logger()
 class UndeliveredRange:
     """[offset, size) of a segment that a sink does not have, in bytes.
 
-    `problem` says why it cannot be read, empty if it can.
+    `problem` says why it cannot be read, empty if it can. `is_lost`: only this process could read
+    it, because its file was deleted and no hard link could be made.
     """
 
     sink: str
@@ -37,6 +38,7 @@ class UndeliveredRange:
     offset: int
     size: int
     problem: str = ""
+    is_lost: bool = False
 
 
 class DrainEnd(StrEnum):
@@ -163,7 +165,7 @@ class Drain:
             end = DrainEnd.SINKS_ENDED
         seconds = time.monotonic() - self._began
         return DrainResult(
-            found.left,
+            await self._record_endings(found.left),
             found.torn,
             found.has_scanned,
             end,
@@ -172,6 +174,23 @@ class Drain:
             found.undecided,
             found.limits,
         )
+
+    async def _record_endings(
+        self, left: tuple[UndeliveredRange, ...]
+    ) -> tuple[UndeliveredRange, ...]:
+        """Record what is lost when this process ends, and mark what is left of it."""
+        if not left:
+            return left
+        try:
+            ending = await self._worker.run(lambda context: context.intake.record_endings())
+        except (StateUnavailable, OSError) as error:  # the next start records it
+            log.warning(
+                "collect.scan_failed",
+                kind=type(error).__name__,
+                problem=getattr(error, "strerror", None) or str(error),
+            )
+            return left
+        return tuple(replace(each, is_lost=each.segment in ending) for each in left)
 
     def _limit_time(self) -> None:
         self._deadline = time.monotonic() + self._seconds

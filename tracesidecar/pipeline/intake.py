@@ -142,6 +142,24 @@ class Intake:
         self.release_all()
         self._losses.take(self._tailer.find_losses(), self.sinks.values())
 
+    def record_endings(self) -> frozenset[int]:
+        """Account for what only this process can read, which ends; return those segments.
+
+        What a plan has of them may have arrived: of that the next run can judge. Call this when no
+        sink is served any more.
+        """
+        ending = self._tailer.list_ending()
+        planned = {
+            each.segment
+            for name in self.sinks
+            for plan in self._journal.plans.load(name)
+            for each in plan.ranges
+        }
+        for sink in self.sinks.values():
+            sink.rewind(self._clock())
+        self._losses.take(self._tailer.find_losses(ending - planned), self.sinks.values())
+        return ending
+
     def _offer_backlog(self, sink: SinkCursors) -> None:
         """Offer a sink every segment that is known to hold more than the sink has.
 

@@ -429,6 +429,7 @@ def _build_door(
         ),
         inventory=inventory,
         resting=resting,
+        lifecycle=tracking.lifecycle,
         own=finding.own,
         arrivals=groups.holding.arrivals,
         held_files=held_files,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.tree import Tree
@@ -104,9 +106,12 @@ class ScanSequence:
         self._log.flush(now)
         return self._findings.hand_over()
 
-    def find_losses(self) -> tuple[Loss, ...]:
+    def find_losses(self, ending: Collection[int] = ()) -> tuple[Loss, ...]:
         """Verify what readers found broken, as `Tailer.find_losses`."""
         self._verify_suspects(is_scan=False)
+        for segment in ending:
+            if (file := self._files.get(segment)) is not None:
+                self._lifecycle.give_up(file, "deleted")
         self._log.flush(self._scan.now)
         return self._findings.hand_over_losses()
 

@@ -28,6 +28,7 @@ from tracesidecar.tail.segments import (
 )
 from tracesidecar.tail.tracking.acknowledgement import Acknowledgements
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
+from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.resting import RestingSegments
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 
@@ -50,6 +51,7 @@ class Tailer:
         acknowledgements: Acknowledgements,
         inventory: Inventory,
         resting: RestingSegments,
+        lifecycle: Lifecycle,
         own: OwnPaths,
         arrivals: Arrivals,
         held_files: HeldFiles,
@@ -63,6 +65,7 @@ class Tailer:
         self._acknowledgements = acknowledgements
         self._inventory = inventory
         self._resting = resting
+        self._lifecycle = lifecycle
         self._own = own
         self._arrivals = arrivals
         self._held_files = held_files
@@ -76,12 +79,20 @@ class Tailer:
         """
         return self._scan_sequence.scan(now, full=full)
 
-    def find_losses(self) -> tuple[Loss, ...]:
+    def find_losses(self, ending: Collection[int] = ()) -> tuple[Loss, ...]:
         """Return the losses that reading has shown since the last scan, without a scan.
 
-        If saving fails, the error is raised, and the next scan returns them too.
+        So are the rests of the segments in `ending`: nobody will read them before this process
+        ends. If saving fails, the error is raised, and the next scan returns them too.
         """
-        return self._scan_sequence.find_losses()
+        return self._scan_sequence.find_losses(ending)
+
+    def list_ending(self) -> frozenset[int]:
+        """Return the segments with undelivered bytes that only this process has open.
+
+        Their files were deleted, and no link of ours could be made.
+        """
+        return self._lifecycle.list_ending()
 
     def read(
         self,

@@ -201,6 +201,15 @@ class HeldFiles:
             return True  # it cannot be seen now
         return linked is not None and linked.st_size != file.size
 
+    def ends_with_us(self, file: File) -> bool:
+        """Return whether a file has no name, not even a link of ours: it is only open."""
+        if self.has_link(file) or self._arrivals.find(file) is not None:
+            return False
+        try:
+            return self._open_files.link_count(file) == 0
+        except OSError:
+            return False
+
     def has_link(self, file: File) -> bool:
         """Return whether a file has a hard link, which may be unreadable for now."""
         return self._hard_links.path(file.id) is not None

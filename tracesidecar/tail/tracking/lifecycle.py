@@ -332,6 +332,16 @@ class Lifecycle:
         self._log.save(file)
         self._report_loss(file)
 
+    def list_ending(self) -> frozenset[int]:
+        """Return the files whose undelivered bytes nothing but this process keeps."""
+        return frozenset(
+            file.id
+            for file in self._files
+            if file.state is SegmentState.DELETED
+            and not file.is_acknowledged
+            and self._held_files.ends_with_us(file)
+        )
+
     def acknowledge_loss(self, file: File) -> None:
         """Finish with a lost segment whose loss was recorded."""
         if file.loss in ("corrupt", "bomb") and file.id not in self._gone:
