@@ -266,6 +266,73 @@ def test_a_link_that_nobody_can_place_is_set_aside_at_start_and_never_removed(
     assert [warning.kind for warning in follower.warnings] == ["set_aside"]
 
 
+@pytest.mark.parametrize("harm", ["links", "folder"])
+@pytest.mark.parametrize("is_behind", [True, False])
+def test_links_that_somebody_has_removed_are_made_again(
+    follower: Follower, writer: Writer, harm: str, *, is_behind: bool
+) -> None:
+    follower.behind = is_behind
+    for name in "ab":
+        writer.append(follower.traces / f"{name}.jsonl", 3)
+    follower.turns(3)
+    before = sorted(os.listdir(follower.held))
+    assert len(before) == 2
+    for name in before:
+        (follower.held / name).unlink()
+    if harm == "folder":
+        follower.held.rmdir()
+    follower.turn(61)
+    assert sorted(os.listdir(follower.held)) == before
+    assert [each.kind for each in follower.warnings] == ["link"]
+    follower.turn(61)
+    assert len(follower.warnings) == 1
+    for name in "ab":
+        (follower.traces / f"{name}.jsonl").unlink()
+    follower.restart()
+    follower.behind = False
+    follower.turns(10)
+    assert (follower.count_lines(), follower.losses) == (Counter(writer.written), [])
+    assert os.listdir(follower.held) == []
+
+
+def test_links_that_come_back_are_those_of_their_files(follower: Follower, writer: Writer) -> None:
+    """Their file system was not mounted for a while."""
+    follower.behind = True
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.turn()
+    away = follower.held.rename(follower.root / "away")
+    follower.held.mkdir()
+    follower.turn(61)
+    (made,) = follower.held.iterdir()
+    made.unlink()
+    follower.held.rmdir()
+    away.rename(follower.held)
+    follower.turn(61)
+    follower.turn(61)
+    assert set(protections(follower)) == {"link"}
+    (follower.traces / "a.jsonl").unlink()
+    follower.behind = False
+    follower.turns(10)
+    assert (follower.lines, os.listdir(follower.held)) == (writer.written, [])
+
+
+def test_a_deleted_file_whose_link_was_removed_ends_with_this_process(
+    follower: Follower, writer: Writer
+) -> None:
+    follower.behind = True
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.turn()
+    (follower.traces / "a.jsonl").unlink()
+    follower.turn()
+    assert follower.tailer.list_ending() == frozenset()
+    for path in follower.held.iterdir():
+        path.unlink()
+    (segment,) = follower.tailer.segments()
+    assert follower.tailer.list_ending() == {segment}
+    losses = follower.tailer.find_losses([segment])
+    assert [(loss.segment.id, loss.reason) for loss in losses] == [(segment, "deleted")]
+
+
 ODD_LINKS = (
     b"segment-12:agent:%s+\xff.jsonl",
     b"segment-12:agent:%s+%%00.jsonl",

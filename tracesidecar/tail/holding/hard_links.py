@@ -175,6 +175,32 @@ class HardLinks:
         self._unsynced.add(folder)
         return LinkOutcome.MADE
 
+    def list_removed(self) -> list[int]:
+        """Return the segments whose links somebody has removed, where their folders can be seen."""
+        names: dict[str, set[str] | None] = {}
+        removed = []
+        for segment, path in self._paths.items():
+            folder, name = os.path.split(path)
+            if folder not in names:
+                names[folder] = self._find_names(folder)
+            present = names[folder]
+            if present is not None and name not in present:
+                removed.append(segment)
+        return removed
+
+    def _find_names(self, folder: str) -> set[str] | None:
+        """Return the names in a folder, none if it is gone, None if it cannot be listed now."""
+        try:
+            return set(self._folder(folder).list_names())
+        except FileNotFoundError:
+            return set()
+        except OSError:
+            return None
+
+    def forget(self, segment: int) -> None:
+        """Forget a link that somebody has removed."""
+        self._paths.pop(segment, None)
+
     def relabel(self, segment: int, link: LinkName) -> None:
         """Give a segment's link another name: of another segment, which has none."""
         folder, name = os.path.split(self._paths[segment])
@@ -255,6 +281,9 @@ class HardLinks:
                 raise
             self._make_folder(path)  # somebody has removed it
             folder.link(found, name)
+        except FileExistsError:
+            if not os.path.samestat(folder.stat(name), found.status):
+                raise  # else it is back, with the file system that it is on
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from tracesidecar.tail.discovery.tree import Tree
@@ -203,10 +205,11 @@ class HeldFiles:
 
     def ends_with_us(self, file: File) -> bool:
         """Return whether a file has no name, not even a link of ours: it is only open."""
-        if self.has_link(file) or self._arrivals.find(file) is not None:
+        if self._arrivals.find(file) is not None:
             return False
         try:
-            return self._open_files.link_count(file) == 0
+            is_linked = self._hard_links.look_up(file.id) is not None
+            return not is_linked and self._open_files.link_count(file) == 0
         except OSError:
             return False
 
@@ -261,9 +264,32 @@ class HeldFiles:
         self._share_room()
         if now - self._swept_at >= _SWEEP_SECONDS:
             self._swept_at = now
+            self._replace_removed()
             self.sweep()
             self._measure_set_aside()
         self._report_troubles()
+
+    def _replace_removed(self) -> None:
+        """Make the links again that somebody has removed, of files that are still there."""
+        removed = Counter[str]()
+        for segment in self._hard_links.list_removed():
+            file = self._files.get(segment)
+            if file is None or file.state is not SegmentState.LIVE:
+                continue  # it is seen to be gone when it is read
+            removed[os.path.dirname(self._hard_links.path(segment) or "")] += 1
+            self._hard_links.forget(segment)
+            self._budget.forget(segment)
+            self._changed.add(segment)
+            if not file.is_acknowledged or self.is_retained(file):
+                self.pin(file)
+        for folder, count in removed.items():
+            self._scan.announce(
+                "link",
+                folder,
+                f"{count} hard links in this folder were removed by somebody: they are made again "
+                "where their files are still there and need them; leave this folder alone while "
+                "the daemon runs",
+            )
 
     def _measure_set_aside(self) -> None:
         self._set_aside = measure_links(set_aside_folders(self._hard_links.folders))
