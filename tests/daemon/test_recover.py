@@ -222,3 +222,78 @@ def test_a_source_that_has_another_name_by_now_is_recovered(sidecar: Sidecar) ->
     append(moved / "one-more.jsonl", more)
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(lines + more)
+
+
+def test_a_damaged_manifest_lets_nothing_be_delivered_again_without_a_word(
+    sidecar: Sidecar,
+) -> None:
+    """Seen: 65 and half a state; the next run delivered half of the lines again, exit 0."""
+    lines = number_lines(0, 20)
+    append(sidecar.traces / "a.jsonl", lines)
+    assert sidecar.ship().returncode == 0
+    lines += number_lines(20, 10)
+    append(sidecar.traces / "b.jsonl", number_lines(20, 10))
+    assert sidecar.ship().returncode == 0
+    shutil.rmtree(sidecar.state)
+    manifests = sorted(sidecar.lake.glob("**/_manifest/**/*.json"))
+    [damaged] = [path for path in manifests if b"a.jsonl" in path.read_bytes()]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:100])
+
+    dry = sidecar.call("recover", "lake", "--dry-run", "--json")
+    assert (dry.returncode, json.loads(dry.stdout)["saved"]) == (65, False)
+    assert [path.name for path in sidecar.state.iterdir()] == ["cache"], "a dry run writes no state"
+    for _ in range(2):
+        done = sidecar.call("recover", "lake", "--json")
+        assert (done.returncode, json.loads(done.stdout)["saved"]) == (65, False)
+        assert f"{damaged.name} is not a manifest".encode() in done.stderr
+        assert b"nothing was saved" in done.stderr
+        assert b"--partial" in done.stderr
+        asked = sidecar.ship()
+        assert asked.returncode == 78
+        assert b"tracesidecar recover lake" in asked.stderr
+    assert Counter(sidecar.lines()) == Counter(lines)
+
+    damaged.write_bytes(whole)
+    whole_again = sidecar.call("recover", "lake", "--json")
+    assert (whole_again.returncode, json.loads(whole_again.stdout)["saved"]) == (0, True)
+    append(sidecar.traces / "a.jsonl", more := number_lines(100, 5))
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(lines + more)
+
+
+def test_a_recovery_in_part_says_what_comes_again(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", number_lines(0, 20))
+    assert sidecar.ship().returncode == 0
+    append(sidecar.traces / "b.jsonl", number_lines(20, 10))
+    assert sidecar.ship().returncode == 0
+    lose_state(sidecar)
+    for path in sidecar.lake.glob("**/_manifest/**/*.json"):
+        if b"a.jsonl" in path.read_bytes():
+            path.write_bytes(b"{}")
+    done = sidecar.call("recover", "lake", "--partial", "--json")
+    assert (done.returncode, json.loads(done.stdout)["saved"]) == (65, True)
+    assert b"what only those had is delivered again" in done.stderr
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 20) * 2 + number_lines(20, 10))
+    notices = json.loads(sidecar.call("status", "--json").stdout)["notices"]
+    assert [each["event"] for each in notices] == ["sink.recovered_in_part"]
+
+
+def test_a_recovery_without_the_store_or_a_manifest_changes_no_start(sidecar: Sidecar) -> None:
+    """A store that is away is asked again; in an empty one there is nothing to recover."""
+    append(sidecar.traces / "a.jsonl", number_lines(0, 5))
+    sidecar.lake.mkdir()
+    assert sidecar.call("recover", "lake").returncode == 64
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == number_lines(0, 5)
+    lose_state(sidecar)
+    sidecar.lake.rename(away := sidecar.folder / "away")
+    sidecar.lake.touch()
+    assert sidecar.call("recover", "lake").returncode == 75
+    sidecar.lake.unlink()
+    away.rename(sidecar.lake)
+    assert sidecar.ship().returncode == 78
+    assert recover(sidecar)["not_found"] == []
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == number_lines(0, 5)

@@ -468,8 +468,9 @@ def save(journal: Journal, sink: SinkOptions, recovery: Recovery) -> tuple[Recov
         saved.append(each)
     journal.segments.save(fresh)
     journal.identities.restore(identities)
-    journal.sinks.begin(sink.name, destination_key_of(sink), {})
-    journal.commit(Commit(sink.name, None, reached, tuple(quarantined)), lambda _point: None)
+    # a kill in between: the sink has not begun, and the next run asks for another recovery
+    journal.commit(Commit(sink.name, None, {}, tuple(quarantined)), lambda _point: None)
+    journal.sinks.begin(sink.name, destination_key_of(sink), reached)
     return tuple(saved)
 
 

@@ -4,7 +4,8 @@
 it stand the lock of the state directory and the sealed bytes of rejected lines.
 """
 
-from tracesidecar.journal.deliveries import load_deliveries
+from tracesidecar.journal.database import FILE_NAME as JOURNAL_NAME
+from tracesidecar.journal.deliveries import load_deliveries, save_deliveries
 from tracesidecar.journal.identities import IdentityTable
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.lock import hold_lock, is_locked
@@ -37,6 +38,7 @@ from tracesidecar.journal.state_directory import (
 from tracesidecar.journal.trouble import explain_os
 
 __all__ = [
+    "JOURNAL_NAME",
     "STATE_NAMES",
     "Commit",
     "IdentityTable",
@@ -63,6 +65,7 @@ __all__ = [
     "make_quarantined_line",
     "parse_recipient",
     "prepare_state_directory",
+    "save_deliveries",
     "sweep_sealed",
     "unseal",
     "vault_path",
