@@ -111,6 +111,11 @@ def test_the_missing_ends_of_archives_that_were_cut_are_losses_of_unknown_size(
     ]
     explained = archives.call("explain", str(archives.traces / "a.jsonl.gz")).stdout
     assert b"how many bytes is not known" in b" ".join(explained.split())
+    with (archives.traces / "c.jsonl.zst").open("ab") as growing:
+        growing.write(frame.compress(body(number_lines(100, 9))) + frame.flush())
+    assert archives.ship().returncode == 0
+    assert Counter(archives.lines()) == Counter([*lines * 3, *number_lines(100, 9)])
+    assert len(losses(archives)) == 2
 
 
 @pytest.mark.parametrize("suffix", PACK)

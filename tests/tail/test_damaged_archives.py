@@ -270,8 +270,11 @@ def test_an_archive_that_was_cut_goes_on_where_it_ended_if_it_is_written_to_afte
     follower.restart()
     with path.open("ab") as file:
         file.write(packer.compress(writer.make(20)) + packer.flush())
+    follower.turn()
+    assert follower.last.recovered == (follower.losses[0].segment.id,)
     follower.turns(5)
     assert follower.lines == writer.written
+    assert len(follower.losses) == 1
 
 
 @SUFFIXES

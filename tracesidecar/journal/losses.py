@@ -83,11 +83,14 @@ class LossTable:
                 )
 
     def withdraw(self, segments: Collection[int]) -> None:
-        """Drop the losses of segments that were found nowhere then, and have been found since."""
+        """Drop the losses of segments that were found nowhere then, and have been found since.
+
+        So are those of archives that were cut off then, and have grown since.
+        """
         with self._database.transaction() as db:
             db.executemany(
                 "DELETE FROM loss WHERE segment = ? AND reason IN ('deleted', 'gone', 'moved', "
-                "'unreadable')",
+                "'unreadable', 'corrupt')",
                 [(segment,) for segment in segments],
             )
 

@@ -180,7 +180,7 @@ class HardLinks:
         names: dict[str, set[str] | None] = {}
         removed = []
         for segment, path in self._paths.items():
-            folder, name = os.path.split(path)
+            folder, _, name = path.rpartition("/")
             if folder not in names:
                 names[folder] = self._find_names(folder)
             present = names[folder]

@@ -353,6 +353,7 @@ class Lifecycle:
     def resume_archive(self, file: File) -> None:
         """Go on with an archive that seemed to be cut off, or damaged, and has grown."""
         file.recover()
+        self._scan.recovered.append(file.id)
         self._scan.changed[file.id] = None
         self._log.save(file)
 
