@@ -46,6 +46,11 @@ class Mounts:
         subprocess.run(["umount", point], check=True, capture_output=True, timeout=60)
         self._points.remove(point)
 
+    def detach(self, point: Path) -> None:
+        """Unmount lazily: what is open there stays open."""
+        subprocess.run(["umount", "-l", point], check=True, capture_output=True, timeout=60)
+        self._points.remove(point)
+
     def close(self) -> None:
         """Unmount what is left, the newest first."""
         for point in reversed(self._points):

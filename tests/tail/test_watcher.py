@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ import msgspec
 import pytest
 from watchdog.observers.inotify import InotifyObserver
 
+from tests.faults.mounts import real_mounts
 from tests.tail.follower import Follower, Writer, descriptors, follow_until, until
 from tracesidecar.tail.discovery.poll_schedule import DISTRUST_SECONDS, FULL_CYCLE_SECONDS
 from tracesidecar.tail.discovery.watcher import Watcher
@@ -497,3 +499,59 @@ def test_a_file_that_leaves_its_name_and_comes_back_at_once_is_no_loss(
     watching.turns()
     assert watching.count_lines() == Counter(writer.written)
     assert watching.losses == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts are Linux's")
+def test_a_file_system_that_comes_or_goes_below_a_root_is_noticed_at_once(
+    watching: Follower, writer: Writer, woken: threading.Event, tmp_path: pathlib.Path
+) -> None:
+    """Seen: lines were read a minute later, or, if it was unmounted before that, never."""
+    below = watching.traces / "deep" / "below"
+    below.mkdir(parents=True)
+    writer.append(below / "a.jsonl", 3)
+    follow_until(watching, lambda: len(watching.lines) == 3, "the lines arrive")
+    began = watching.now
+
+    def all_arrive() -> bool:
+        return len(watching.lines) == len(writer.written)
+
+    with real_mounts(tmp_path) as mounts:
+        woken.clear()
+        mounts.tmpfs(below)
+        assert woken.wait(60), "it is mounted"
+        writer.append(below / "b.jsonl", 3)
+        follow_until(watching, all_arrive, "what is mounted arrives")
+        woken.clear()
+        writer.append(below / "b.jsonl", 2)
+        assert woken.wait(60), "it is watched"
+        follow_until(watching, all_arrive, "what comes there arrives")
+        woken.clear()
+        mounts.detach(below)
+        assert woken.wait(60), "it is unmounted"
+        writer.append(below / "a.jsonl", 1)
+        follow_until(watching, all_arrive, "what comes to the covered file arrives")
+    assert watching.now - began < 15, "the full scan, every 30 seconds, was not waited for"
+
+
+@pytest.mark.parametrize("has_events", [True, False])
+def test_a_link_to_a_directory_that_is_set_anew_is_followed_at_once(
+    follow: Callable[..., Follower], writer: Writer, has_events: bool
+) -> None:
+    """Seen: nothing of the new directory was read for half a minute, with lag 0."""
+    follower = follow(symlinks="follow")
+    if has_events:
+        follower.stop()
+        follower.watcher = Watcher([str(follower.traces)])
+        follower.start()
+    for version in ("v1", "v2"):
+        (follower.root / version).mkdir()
+        writer.append(follower.root / version / "a.jsonl", 3)
+    (follower.traces / "current").symlink_to(follower.root / "v1")
+    follow_until(follower, lambda: len(follower.lines) == 3, "the lines arrive")
+    began = follower.now
+    (follower.traces / ".new").symlink_to(follower.root / "v2")
+    (follower.traces / ".new").rename(follower.traces / "current")
+    follow_until(follower, lambda: len(follower.lines) == 6, "those of the new directory arrive")
+    assert follower.now - began < 15, "the full scan, every 30 seconds, was not waited for"
+    if follower.watcher is not None:
+        follower.watcher.close()

@@ -398,6 +398,9 @@ class Discovery:
             and self._directory_mounts.read(directory.path) != directory.place
         ):
             self._leave(directory, findings)
+            parent = self._directories.get(os.path.dirname(directory.path))
+            if parent is not None:  # in this walk: no event may come of a mount that is new there
+                self._wait_if_changed(parent, findings, full=True)
         elif (listing := self._listings.get(directory.path)) is not None:
             listing.must_repeat |= full or status.st_ctime_ns != listing.changed_ns
         elif full or status.st_ctime_ns != directory.changed_ns:  # also a change of its rights

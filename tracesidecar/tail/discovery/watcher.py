@@ -5,6 +5,7 @@ Importing this module imports watchdog, so it is imported only where change even
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -30,6 +31,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from tracesidecar.tail.discovery.mounts import MountNotices
 from tracesidecar.tail.discovery.tree import Tree
 
 if sys.platform == "linux":
@@ -93,6 +95,7 @@ class Watcher(FileSystemEventHandler):
         self._clock = clock
         self._lock = threading.Lock()
         self._dirty: set[str] = set()
+        self._covered: set[str] = set()
         self._has_missed = False
         self._failure = ""
         self._failed_at: float | None = None
@@ -207,7 +210,10 @@ class Watcher(FileSystemEventHandler):
     def _begin_looking(self) -> None:
         self._closing = threading.Event()
         self._sentinel = threading.Thread(
-            target=self._look_at_roots, args=(self._closing,), name="watched roots", daemon=True
+            target=self._look_at_roots,
+            args=(self._closing, MountNotices(self._directories)),
+            name="watched roots",
+            daemon=True,
         )
         try:
             self._sentinel.start()
@@ -215,16 +221,24 @@ class Watcher(FileSystemEventHandler):
             self._sentinel = None
             self._fail(error)
 
-    def _look_at_roots(self, closing: threading.Event) -> None:
-        """Wake the caller as long as a directory is another one than is watched."""
-        while not closing.wait(ROOT_SECONDS):
-            if self._failure or self._wake is None:
-                continue
-            for path in self._directories:
-                found, (watched, _) = _identify(path), self._watched.get(path, (None, None))
-                if found != watched and not closing.is_set():
+    def _look_at_roots(self, closing: threading.Event, mounts: MountNotices) -> None:
+        """Wake the caller as long as a directory is another one than is watched.
+
+        Also if something was mounted or unmounted below: there, other directories are to be
+        watched than before, and no event says so.
+        """
+        with contextlib.closing(mounts):
+            while not closing.wait(ROOT_SECONDS):
+                if self._failure or self._wake is None:
+                    continue
+                with self._lock:
+                    self._covered |= mounts.take_changed()
+                    is_other = bool(self._covered)
+                for path in self._directories:
+                    found, (watched, _) = _identify(path), self._watched.get(path, (None, None))
+                    is_other |= found != watched
+                if is_other and not closing.is_set():
                     self._wake()
-                    break
 
     def _make_observer(self) -> BaseObserver:
         if sys.platform == "linux":
@@ -241,10 +255,12 @@ class Watcher(FileSystemEventHandler):
         if observer is None:
             return
         ended = _list_ended(observer)
+        with self._lock:
+            covered, self._covered = self._covered, set()
         for path in self._directories:
             found = _identify(path)
             watched, watch = self._watched.get(path, (None, None))
-            if found == watched and watch not in ended:
+            if found == watched and watch not in ended and path not in covered:
                 continue
             if watch is not None:
                 observer.unschedule(watch)
