@@ -73,7 +73,10 @@ class Metrics:
             "delivered_bytes_total", "Bytes delivered, before compression.", "sink"
         )
         self.batches = self._counter(
-            "batches_total", f"Send attempts, by outcome: {', '.join(OUTCOMES)}.", "sink", "outcome"
+            "batches_total",
+            f"Send attempts, by outcome: {', '.join(OUTCOMES)}; to connect counts if it fails.",
+            "sink",
+            "outcome",
         )
         self.send_seconds = Histogram(
             PREFIX + "send_seconds",

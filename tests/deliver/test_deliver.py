@@ -62,6 +62,9 @@ class Recorder:
     def record_attempt(self, seconds: float, outcome: str) -> None:
         self.outcomes.append(outcome)
 
+    def record_answer(self) -> None:
+        return None
+
     def record_retry(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
         self.pauses.append(pause_seconds)
 

@@ -36,7 +36,14 @@ class DeliveryEvents(Protocol):
         ...
 
     def record_attempt(self, seconds: float, outcome: str) -> None:
-        """Record the end of an attempt, with the outcome `ok`, `retry` or `rejected`."""
+        """Record the end of an attempt, with the outcome `ok`, `retry` or `rejected`.
+
+        `ok` is only for what was sent.
+        """
+        ...
+
+    def record_answer(self) -> None:
+        """Record that the destination is there: it let us in, or answered a question."""
         ...
 
     def record_retry(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
@@ -126,7 +133,7 @@ class Delivery:
     async def _send(self, batch: Batch) -> tuple[RejectedRecord, ...]:
         while True:
             try:
-                await self._retry_until_answered(lambda: self.sink.send(batch))
+                await self._retry_until_answered(lambda: self.sink.send(batch), is_send=True)
                 self.attempts.succeeded_at = time.monotonic()
             except Rejected as error:
                 try:
@@ -136,7 +143,9 @@ class Delivery:
             else:
                 return ()
 
-    async def _retry_until_answered(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _retry_until_answered(
+        self, attempt: Callable[[], Awaitable[T]], *, is_send: bool = False
+    ) -> T:
         while True:
             started = time.monotonic()
             self.attempts.are_under_way, self.attempts.began_at = True, started
@@ -151,7 +160,10 @@ class Delivery:
                 self._close_circuit()
                 raise
             else:
-                self.events.record_attempt(time.monotonic() - started, "ok")
+                if is_send:
+                    self.events.record_attempt(time.monotonic() - started, "ok")
+                else:
+                    self.events.record_answer()
                 self._close_circuit()
                 return answer
             finally:
@@ -178,7 +190,7 @@ class Delivery:
         while (span := bisection.next_span()) is not None:
             sub_batch = await asyncio.to_thread(part, batch, lines, *span)
             try:
-                await self._retry_until_answered(partial(self.sink.send, sub_batch))
+                await self._retry_until_answered(partial(self.sink.send, sub_batch), is_send=True)
             except Rejected as rejected:
                 bisection.reject(*span, rejected)
             else:

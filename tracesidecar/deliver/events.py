@@ -31,7 +31,11 @@ class SinkEvents:
         self._metrics.send_seconds.labels(self._sink).observe(seconds)
         self._metrics.batches.labels(self._sink, outcome).inc()
         if outcome == "ok":
-            self.trouble = ""
+            self.record_answer()
+
+    def record_answer(self) -> None:
+        """Note that the trouble is over."""
+        self.trouble = ""
 
     def record_retry(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
         """Log and count the retry."""
