@@ -9,6 +9,7 @@ import socket
 import subprocess
 import urllib.request
 from collections import Counter
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -314,3 +315,26 @@ def test_requests_to_the_health_pages_do_not_fill_the_log(sidecar: Sidecar) -> N
     for _ in range(20):
         urllib.request.urlopen(f"http://127.0.0.1:{sidecar.port}/livez", timeout=600).close()
     assert len(sidecar.log.read_bytes()) == before
+
+
+def test_signals_that_come_before_the_service_is_there_are_handled_then(
+    sidecar: Sidecar, tmp_path: Path
+) -> None:
+    """Seen: exit by SIGTERM, and by SIGHUP, after which systemd starts no service again."""
+    script = tmp_path / "early.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "class Early:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'tracesidecar.cli.commands.run':\n"
+        "            os.kill(os.getpid(), signal.SIGHUP)\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Early)\n"
+        "from tracesidecar.cli import main\n"
+        "sys.exit(main(['--config', sys.argv[1], 'run']))\n"
+    )
+    append(sidecar.traces / "a.jsonl", lines := number_lines(0, 5))
+    assert sidecar.start_script(script).wait(120) == 0
+    assert "drain.complete" in {str(each["event"]) for each in sidecar.events()}
+    assert sidecar.lines() == lines

@@ -28,6 +28,7 @@ LAYERS = (
         "collector",
         "directories",
         "openat2",
+        "early_signals",
         "isolation",
         "redaction_marker",
         "json_documents",

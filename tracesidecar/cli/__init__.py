@@ -17,6 +17,7 @@ from tracesidecar import __version__
 from tracesidecar.cli.output import complain, flush_output, print_json, print_text, silence
 from tracesidecar.cli.private_memory import make_memory_private
 from tracesidecar.collector import collector_paused
+from tracesidecar.early_signals import hold_signals, release_signals
 from tracesidecar.errors import (
     ConfigurationError,
     JournalRemoved,
@@ -53,6 +54,8 @@ COMMANDS = {
     "demo": "run a tiny agent that writes traces with planted secrets",
     "version": "print the version",
 }
+_SERVICES = frozenset({"run", "ship", "exec"})
+"""The commands that handle signals themselves."""
 
 
 class Command(Protocol):
@@ -98,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _end_quietly()
         except OutputError as error:
             return _report_error(error, as_json=False)
+        finally:
+            release_signals()
     return code
 
 
@@ -141,6 +146,8 @@ def _parse(words: list[str], caller: Caller) -> tuple[Command, argparse.Namespac
         sys.exit(ExitCode.USAGE)
     if name not in COMMANDS:
         overview.error(f"there is no command {name!r}; the commands are {', '.join(COMMANDS)}")
+    if name in _SERVICES:
+        hold_signals()  # the imports take the longest until they are handled
     module = f"tracesidecar.cli.commands.{name.replace('-', '_')}"
     with collector_paused():
         command = cast("Command", importlib.import_module(module))

@@ -30,6 +30,7 @@ from tracesidecar.daemon.status_server import StatusServer
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.waiting import StateWait
+from tracesidecar.early_signals import release_signals
 from tracesidecar.introspect.status import RejectedReload, StatusReport
 from tracesidecar.journal import Journal, find_remains, hold_lock, prepare_state_directory
 from tracesidecar.metrics import CounterKey, Metrics
@@ -214,6 +215,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop)
         self._loop.add_signal_handler(signal.SIGHUP, self._request_reload)
+        release_signals()
 
     def _request_reload(self) -> None:
         if self._reloader is not None:  # else the configuration has just been read

@@ -46,13 +46,13 @@ class StatusServer:
         while True:
             if self._socket is None:
                 await asyncio.sleep(CHECK_SECONDS)
-                self._open_again()
+                self._reopen()
                 continue
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
                     client, _ = await loop.sock_accept(self._socket)
             except TimeoutError:
-                self._open_again()
+                self._reopen()
                 continue
             except OSError as error:  # the process has no descriptor left, for a while
                 _log_failure(error)
@@ -68,7 +68,7 @@ class StatusServer:
             with suppress(OSError):  # it goes with the next start, which replaces it
                 status_socket.remove(self._state_directory, only=self._identity)
 
-    def _open_again(self) -> None:
+    def _reopen(self) -> None:
         """Open the socket if there is none: its file was removed, or could not be made before."""
         if self._socket is not None:
             if not status_socket.is_missing(self._state_directory):
