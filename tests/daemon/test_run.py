@@ -338,3 +338,22 @@ def test_signals_that_come_before_the_service_is_there_are_handled_then(
     assert sidecar.start_script(script).wait(120) == 0
     assert "drain.complete" in {str(each["event"]) for each in sidecar.events()}
     assert sidecar.lines() == lines
+
+
+def test_explain_finds_a_file_by_the_name_that_it_had_first(sidecar: Sidecar) -> None:
+    """Seen: "never seen, or deleted", of a file that had arrived and was moved then."""
+    first, kept = sidecar.traces / "a.jsonl", sidecar.traces / "kept"
+    away = sidecar.traces / "b.jsonl"
+    kept.mkdir()
+    append(first, number_lines(0, 5))
+    append(away, number_lines(10, 5))
+    assert sidecar.ship().returncode == 0
+    first.rename(kept / "renamed.jsonl")
+    away.rename(sidecar.folder / "b.out")
+    assert sidecar.ship().returncode == 0
+    [part] = json.loads(sidecar.call("explain", str(first), "--json").stdout)["ranges"]
+    assert part["path"] == str(kept / "renamed.jsonl")
+    unknown = sidecar.call("explain", str(away))
+    shown = (unknown.stdout + unknown.stderr).decode()
+    assert "never seen" not in shown
+    assert "delivered" in shown

@@ -18,6 +18,7 @@ from tracesidecar.sanitize import printable
 from tracesidecar.tail import (
     READABLE_STATES,
     Exclusions,
+    FormerFile,
     SegmentRecord,
     SegmentState,
     find_links,
@@ -51,6 +52,8 @@ def execute(arguments: argparse.Namespace) -> int:
         names = {path, os.path.realpath(path)}
         segments = _find_segments(journal, path, names)
         segments += _find_forgotten(journal, names)
+        segments = segments or _find_moved(journal, configuration, names)
+        former = journal.segments.find_former(path)
         links = find_links(link_folders(configuration.state_directory, configuration.source))
         explanations = [
             _explain(journal, segment, links.get(segment.id), sink.name)
@@ -61,7 +64,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if not explanations:
         complain(
             f"tracesidecar explain: {printable(path)} is not in the journal: "
-            f"{_why_unknown(configuration, path)}"
+            f"{_why_unknown(configuration, path, former)}"
         )
         return ExitCode.USAGE
     if arguments.json:
@@ -88,6 +91,14 @@ def _find_segments(journal: Journal, path: str, names: Collection[str]) -> list[
         if segment.path in names
         or (status.st_dev, status.st_ino) == (segment.device, segment.inode)
     ]
+
+
+def _find_moved(
+    journal: Journal, configuration: Configuration, names: Collection[str]
+) -> list[SegmentRecord]:
+    """Return the segments that were first seen under one of these names, and have another now."""
+    sources = [source.name for source in configuration.source]
+    return [each for each in journal.segments.read_of_sources(sources) if each.origin in names]
 
 
 def _find_forgotten(journal: Journal, names: Collection[str]) -> list[SegmentRecord]:
@@ -169,7 +180,12 @@ def _explain(journal: Journal, segment: SegmentRecord, link: str | None, sink: s
     return Explanation(segment, sink, ranges)
 
 
-def _why_unknown(configuration: Configuration, path: str) -> str:
+def _why_unknown(configuration: Configuration, path: str, former: FormerFile | None) -> str:
+    if former is not None and not os.path.lexists(path):
+        return (
+            f"the last file of that name was delivered (up to byte {former.reach} by the sink that "
+            "is farthest), and forgotten after it was deleted or moved away"
+        )
     for source in configuration.source:
         if any(path in Exclusions((pattern,)) for pattern in source.include):
             is_excluded = path in Exclusions(source.exclude)
@@ -179,7 +195,7 @@ def _why_unknown(configuration: Configuration, path: str) -> str:
                 else f'source "{source.name}" includes it, but nothing of it has been read yet'
                 if os.path.lexists(path)
                 else f'source "{source.name}" includes it, but it is not there now: it was never '
-                "seen, or it was deleted after every sink had all of it"
+                "seen, or every sink had all of it before it was deleted or moved"
             )
     return "no source includes it"
 
