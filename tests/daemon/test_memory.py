@@ -50,7 +50,11 @@ HOSTILE = {
 }
 
 
-CASES = [("event", name) for name in HOSTILE] + [("raw", "secrets"), ("raw", "few enough secrets")]
+CASES = [
+    *(("event", name) for name in HOSTILE),
+    ("raw", "secrets"),
+    pytest.param("raw", "few enough secrets", marks=pytest.mark.long),
+]
 
 
 @pytest.mark.parametrize(("form", "name"), CASES)

@@ -724,6 +724,7 @@ def test_a_state_directory_that_is_moved_while_we_run_is_named_and_not_begun_aga
     append(sidecar.traces / "a.jsonl", lines)
     daemon = sidecar.start()
     sidecar.arrives(20)
+    wait_until((sidecar.state / "deliveries.json").exists)  # the batch is committed
     moved = sidecar.state.rename(sidecar.folder / "state.old")
     sidecar.state.mkdir(0o700)
     append(sidecar.traces / "a.jsonl", more := number_lines(100, 5))
