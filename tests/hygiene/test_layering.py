@@ -79,7 +79,10 @@ HOMES = {
         "tracesidecar.sinks.object_store.gcs.credentials",
     },
     "google_crc32c": {"tracesidecar.sinks.object_store.gcs.client"},
-    "requests": {"tracesidecar.sinks.object_store.gcs.client"},
+    "requests": {
+        "tracesidecar.sinks.object_store.azure.client",
+        "tracesidecar.sinks.object_store.gcs.client",
+    },
     "pyrage": {"tracesidecar.journal.sealing"},
     "rich": {"tracesidecar.cli"},
     "pyarrow": {"tracesidecar.encode.parquet", "tracesidecar.lake"},

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,6 +48,10 @@ class AzureContainer:
     errors = ERRORS
 
     def __init__(self, options: Options) -> None:
+        # While it is imported it walks all modules, and fails for good if another sink's thread
+        # imports something meanwhile. A missing extra is reported on entry.
+        with suppress(ImportError):
+            import requests  # noqa: F401
         self._options = options
         self._sdk: ContainerClient | None = None
         self._is_probing = False

@@ -10,6 +10,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -72,6 +73,10 @@ class GcsBucket:
     errors = ERRORS
 
     def __init__(self, options: Options) -> None:
+        # While it is imported it walks all modules, and fails for good if another sink's thread
+        # imports something meanwhile. A missing extra is reported on entry.
+        with suppress(ImportError):
+            import requests  # noqa: F401
         self._options = options
         self._timeout = (float(options.connect_timeout), min(options.timeout, READ_TIMEOUT_SECONDS))
         self._sdk: GoogleBucket | None = None
