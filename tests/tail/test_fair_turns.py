@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import pathlib
+import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -239,3 +242,147 @@ def test_a_directory_that_takes_long_to_list_rests_and_is_listed_in_the_end(
     many_files(both.traces, "b")
     both.turn()
     assert len(both.lines) == 2 * MANY
+
+
+def test_what_went_while_nobody_looked_is_a_loss_after_a_search_in_pieces(
+    both: Follower, writer: Writer
+) -> None:
+    """Seen: a scan that had not searched everything forgot the file without a word."""
+    both.sources[0] = msgspec.structs.replace(both.sources[0], protect="never")
+    both.restart()
+    gone = both.traces / "gone.jsonl"
+    writer.append(gone, 5)
+    both.turns(3)
+    both.stop()
+    gone.unlink()
+    for number in range(MANY):
+        writer.append(both.traces / f"{number}.jsonl")
+    both.start()
+    both.turns(12)
+    assert [(loss.segment.path, loss.reason) for loss in both.losses] == [(str(gone), "gone")]
+    assert both.count_lines() == Counter(writer.written)
+
+
+def _copy_and_truncate(path: pathlib.Path, anew: bytes) -> None:
+    shutil.copyfile(path, f"{path}.1")
+    path.write_bytes(anew)
+
+
+def _copy_to_another_name(path: pathlib.Path, anew: bytes) -> None:
+    shutil.copyfile(path, path.with_name(f"0-{path.name}"))
+    path.write_bytes(anew)
+
+
+def _copy_and_replace(path: pathlib.Path, anew: bytes) -> None:
+    shutil.copyfile(path, f"{path}.1")
+    path.with_name("anew").write_bytes(anew)
+    path.with_name("anew").rename(path)
+
+
+def _compress_and_replace(path: pathlib.Path, anew: bytes) -> None:
+    path.with_name(f"{path.name}.1.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.with_name("anew").write_bytes(anew)
+    path.with_name("anew").rename(path)
+
+
+def _compress_and_truncate(path: pathlib.Path, anew: bytes) -> None:
+    path.with_name(f"{path.name}.1.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.write_bytes(anew)
+
+
+def _rename(path: pathlib.Path, anew: bytes) -> None:
+    path.rename(f"{path}.1")
+    path.write_bytes(anew)
+
+
+def _copy_where_nobody_follows(path: pathlib.Path, anew: bytes) -> None:
+    shutil.copyfile(path, path.with_suffix(".bak"))
+    path.write_bytes(anew)
+
+
+def _move_where_nobody_follows(path: pathlib.Path, anew: bytes) -> None:
+    path.rename(path.with_suffix(".bak"))
+    path.write_bytes(anew)
+
+
+def _compress_where_nobody_follows(path: pathlib.Path, anew: bytes) -> None:
+    path.with_suffix(".gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    path.write_bytes(anew)
+
+
+def _rotate_twice(path: pathlib.Path, anew: bytes) -> None:
+    lines = anew.splitlines(keepends=True)
+    path.rename(f"{path}.2")
+    pathlib.Path(f"{path}.1").write_bytes(b"".join(lines[:20]))
+    path.write_bytes(b"".join(lines[20:]))
+
+
+def _copy_and_rotate_twice(path: pathlib.Path, anew: bytes) -> None:
+    lines = anew.splitlines(keepends=True)
+    shutil.copyfile(path, f"{path}.2")
+    pathlib.Path(f"{path}.1").write_bytes(b"".join(lines[:20]))
+    path.write_bytes(b"".join(lines[20:]))
+
+
+def _write_again_with_more(path: pathlib.Path, anew: bytes) -> None:
+    path.with_name("anew").write_bytes(path.read_bytes() + anew)
+    path.with_name("anew").rename(path)
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+@pytest.mark.parametrize("begins_alike", [True, False])
+@pytest.mark.parametrize("lines_before", [1, 40])
+@pytest.mark.parametrize(
+    "rotate",
+    [
+        _copy_and_truncate,
+        _copy_to_another_name,
+        _copy_and_replace,
+        _compress_and_replace,
+        _compress_and_truncate,
+        _rename,
+        _copy_where_nobody_follows,
+        _move_where_nobody_follows,
+        _compress_where_nobody_follows,
+        _rotate_twice,
+        _copy_and_rotate_twice,
+        _write_again_with_more,
+    ],
+)
+def test_many_files_that_rotate_at_once_lose_and_repeat_nothing(
+    both: Follower,
+    writer: Writer,
+    rotate: Callable[[pathlib.Path, bytes], None],
+    lines_before: int,
+    *,
+    begins_alike: bool,
+    is_running: bool,
+) -> None:
+    """Seen: a copy was taken for a file of its own before its original was looked at."""
+    both.sources[0] = msgspec.structs.replace(
+        both.sources[0], include=(f"{both.traces}/*.jsonl", f"{both.traces}/*.jsonl.*")
+    )
+    both.restart()
+    paths = [both.traces / f"a-{number}.jsonl" for number in range(MANY)]
+    first = writer.make() if begins_alike else b""
+    for path in paths:
+        path.write_bytes(first + writer.make(lines_before, 200))
+    both.turns(8)
+    for path in paths:
+        with path.open("ab") as file:
+            file.write(writer.make(2, 200))
+    if is_running:
+        for path in paths:
+            rotate(path, first + writer.make(60, 200))
+    else:
+        both.stop()
+        for path in paths:
+            rotate(path, first + writer.make(60, 200))
+        both.start()
+    both.turns(8)
+    expected = Counter(writer.written)
+    if begins_alike:
+        expected[writer.written[0]] = 2 * MANY
+    assert both.count_lines() == expected
+    assert not both.losses

@@ -23,6 +23,7 @@ import pytest
 from tests.tail import follower as followers
 from tests.tail.follower import Follower, MemoryStore
 from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.tail import turns
 from tracesidecar.tail.segments import SegmentRecord, SegmentState
 
 NAMES = ("a", "b", "c")
@@ -312,6 +313,22 @@ def live(seeds: Iterable[int], monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_kills_between_any_steps_lose_and_repeat_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     live(range(40), monkeypatch)
+
+
+def test_scans_that_have_time_for_nothing_lose_and_repeat_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen: a copy was met, and taken for another file, before its original was looked at."""
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    live(range(20), monkeypatch)
+
+
+@pytest.mark.long
+def test_very_many_scans_that_have_time_for_nothing_lose_and_repeat_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    live(range(20, 700), monkeypatch)
 
 
 @pytest.mark.long

@@ -47,6 +47,7 @@ from tracesidecar.tail.tracking.identification import Identification
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import CandidateOpener, NewFiles
+from tracesidecar.tail.tracking.originals import Originals
 from tracesidecar.tail.tracking.replacement import Replacements
 from tracesidecar.tail.tracking.resting import RestingSegments
 from tracesidecar.tail.tracking.segment_log import SegmentLog
@@ -216,6 +217,7 @@ class _Tracking:
     opener: CandidateOpener
     new_files: NewFiles
     landmarks: LandmarkKeeper
+    verification: Verification
 
 
 def _build_tracking(
@@ -244,18 +246,20 @@ def _build_tracking(
         scan=shared.scan,
     )
     landmarks = LandmarkKeeper(open_files, fingerprinter, shared.store)
+    verification = Verification(open_files, fingerprinter, landmarks, tree=shared.tree)
     new_files = NewFiles(
         files,
         finding.discovery,
         opener,
         continuations,
         lifecycle,
+        originals=Originals(files, continuations, verification, fingerprinter, shared.scan),
         replacements=Replacements(files, open_files, continuations, landmarks),
         admission=finding.admission,
         tree=shared.tree,
         scan=shared.scan,
     )
-    return _Tracking(log, continuations, lifecycle, opener, new_files, landmarks)
+    return _Tracking(log, continuations, lifecycle, opener, new_files, landmarks, verification)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +331,7 @@ def _build_scan_sequence(
 ) -> ScanSequence:
     shared, finding, tracking = groups.shared, groups.finding, groups.tracking
     held_files = groups.holding.held_files
-    verification = Verification(groups.holding.open_files, shared.fingerprinter, tracking.landmarks)
+    verification = tracking.verification
     changes = _build_changes(groups, verification)
     return ScanSequence(
         tree=shared.tree,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.announced import Announced
-from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.poll_schedule import FULL_CYCLE_SECONDS, PollSchedule
 from tracesidecar.tail.discovery.walk import Discovery, WalkFindings
 from tracesidecar.tail.file_table import File, FileTable
@@ -57,7 +56,6 @@ class PollCycle:
         self._identification = identification
         self._admission = admission
         self._announced = Announced(discovery)
-        self._renamed: dict[int, tuple[File, FileLocation]] = {}
         self._rounds: dict[int, Iterator[list[File]]] = {}
         self._judges_watcher = False
         self._new_files = new_files
@@ -107,6 +105,7 @@ class PollCycle:
             looks_at_all = not self._rounds  # else a source goes on with its last round
             self._judges_watcher = self._watcher is not None and not (self._is_first or has_missed)
             self._rounds |= self._schedule.begin_round(self._rounds.keys())
+        self._changes.compare_postponed()
         self._look_around(announced)
         if looks_at_all and not self._rounds:
             self._announced.clear()
@@ -149,7 +148,7 @@ class PollCycle:
             for file in recheck[source]:
                 if not self._scan.turns.take(source, "recheck"):
                     break
-                self._changes.compare(file)
+                self._changes.compare(file, is_needed=True)
                 self._schedule.note_looked(file)
 
     def _follow_moves(self) -> None:
@@ -230,7 +229,7 @@ class PollCycle:
                         or file.path in announced
                         or file.path in self._announced,
                     )
-                if not self._scan.turns.has_time():
+                if not self._scan.turns.has_time(source):
                     break
             else:
                 del self._rounds[source]
@@ -245,15 +244,7 @@ class PollCycle:
 
         New names first, so that a file that only moved is not taken for deleted.
         """
-        self._renamed |= {file.id: (file, location) for file, location in findings.renamed}
-        for segment, (file, location) in list(self._renamed.items()):
-            if not self._scan.turns.take(file.source, "known"):
-                continue
-            del self._renamed[segment]
-            if segment not in self._files:
-                continue
-            if not self._changes.rename(file, location) and location.source is not None:
-                findings.unknown.append(location)
+        findings.unknown += self._changes.follow_names(findings.renamed)
         for file in findings.nameless:
             self._scan.progress.step()
             self._changes.compare(file)

@@ -87,13 +87,13 @@ class ScanSequence:
         must_search = not self._has_more and self._lifecycle.must_search()
         searched = self._poll_cycle.visit(now, full=full or must_search)
         self._verify_suspects(is_scan=True)
-        self._new_files.search_rotated()
-        while self._new_files.take_expects_copies():
-            self._poll_cycle.search()
-        self._new_files.search_continuations()
-        while self._changes.compare_namesakes(self._new_files.undecided):
-            self._new_files.search_continuations()
+        self._search_copies()
         self._new_files.decide()
+        while outdated := self._new_files.take_outdated():
+            for file in outdated:
+                self._changes.settle(file)
+            self._search_copies()
+            self._new_files.decide_rest()
         self._has_more = self._scan.turns.has_more
         self._lifecycle.expire(searched=searched and not self._has_more)
         self._resting.expire()
@@ -105,6 +105,15 @@ class ScanSequence:
         self._landmarks.flush()  # before anything is forgotten that has some
         self._log.flush(now)
         return self._findings.hand_over()
+
+    def _search_copies(self) -> None:
+        """Meet the files in which those go on that have lost their names or their content."""
+        self._new_files.search_rotated()
+        while self._new_files.take_expects_copies():
+            self._poll_cycle.search()
+        self._new_files.search_continuations()
+        while self._changes.compare_namesakes(self._new_files.undecided):
+            self._new_files.search_continuations()
 
     def find_losses(self, ending: Collection[int] = ()) -> tuple[Loss, ...]:
         """Verify what readers found broken, as `Tailer.find_losses`."""

@@ -33,6 +33,7 @@ Work = Literal[
     "new",
     "known",
     "recheck",
+    "original",
     "sibling",
     "directory",
     "entry",
@@ -42,10 +43,11 @@ Work = Literal[
     "deleted",
 ]
 """notice: announced paths. new: names that are looked at first. known: files that have changed.
-recheck: files that changed lately. sibling: files beside one whose end is looked for. directory:
-directories that are listed. entry: directories that are entered. arrival: files that were kept as
-they arrived. withheld: such files of a source at its limit. copy: files that may be copies in
-progress. deleted: files without a name.
+recheck: files that changed lately. original: files that have changed, and of which a new one may be
+a copy. sibling: files beside one whose end is looked for. directory: directories that are listed.
+entry: directories that are entered. arrival: files that were kept as they arrived. withheld: such
+files of a source at its limit. copy: files that may be copies in progress. deleted: files without a
+name.
 """
 
 _MET_FIRST: frozenset[Work] = frozenset({"notice", "new", "directory", "entry", "arrival"})
@@ -60,9 +62,9 @@ _DECIDED_LATER: frozenset[Work] = frozenset({"new", "sibling", "arrival"})
 class Turns:
     """Says how long a scan goes on with a source, so that no source makes the others wait.
 
-    Sources are given by their index. `has_more`: something of this scan is left for the next.
-    `is_urgent`: there is something among it that nobody has looked at yet. All else may come again
-    in every scan, as files do that are written to all the time.
+    Sources are given by their index. `is_urgent`: there is something among what is left for the
+    next scan that nobody has looked at yet. All else may come again in every scan, as files do that
+    are written to all the time.
     """
 
     def __init__(self, sources: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
@@ -77,7 +79,7 @@ class Turns:
         self._source, self._since = -1, 0.0
         self._done: defaultdict[tuple[int, Work], int] = defaultdict(int)
         self._reached: dict[tuple[int, Work], int] = {}
-        self.has_more = False
+        self._behind: set[int] = set()
         self.is_urgent = False
 
     def begin(self, *, is_bounded: bool) -> None:
@@ -88,7 +90,8 @@ class Turns:
         self._owed_seconds = 0.0
         self._cost = defaultdict(float, {key: _MEMORY * cost for key, cost in self._cost.items()})
         self._done.clear()
-        self.has_more = self.is_urgent = False
+        self._behind.clear()
+        self.is_urgent = False
 
     def take(self, source: int, work: Work) -> bool:
         """Return whether a piece of work is done in this scan; if not, the next scan comes soon."""
@@ -100,7 +103,8 @@ class Turns:
         if now + self._owed_seconds >= self._ends_at:
             done = self._done[source, work]
             if done >= LEAST:
-                self.has_more = self.has_more or work not in _ENDLESS
+                if work not in _ENDLESS:
+                    self._behind.add(source)
                 self.is_urgent = self.is_urgent or work in _MET_FIRST
                 return False
             self._done[source, work] = done + 1
@@ -109,11 +113,12 @@ class Turns:
             self._cost[source] += self._decision_seconds
         return True
 
-    def has_time(self) -> bool:
+    def has_time(self, source: int) -> bool:
         """Return whether this scan goes on with work of which it need not do a least share."""
         if not self._is_bounded or self._clock() + self._owed_seconds < self._ends_at:
             return True
-        self.has_more = self.is_urgent = True
+        self._behind.add(source)
+        self.is_urgent = True
         return False
 
     def note_decided(self, files: int, seconds: float) -> None:
@@ -133,9 +138,18 @@ class Turns:
         """Whether this scan does a share of the work."""
         return self._is_bounded
 
-    def postpone(self) -> None:
+    @property
+    def has_more(self) -> bool:
+        """Whether something of this scan is left for the next."""
+        return bool(self._behind)
+
+    def has_more_of(self, source: int) -> bool:
+        """Return whether something of a source is left for the next scan."""
+        return source in self._behind
+
+    def postpone(self, source: int) -> None:
         """Note that something is left for a later scan, which need not come at once."""
-        self.has_more = True
+        self._behind.add(source)
 
     def choose(self, files: Iterable[File], work: Work) -> list[File]:
         """Return the files whose turn it is, of work that comes again in every scan anyway."""

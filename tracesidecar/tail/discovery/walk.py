@@ -329,13 +329,13 @@ class Discovery:
             and self._admission.is_queued(directory)
         )
         if is_behind:
-            self._turns.postpone()
+            self._turns.postpone(directory.source)
         return is_behind
 
     def is_resting(self, directory: Directory) -> bool:
         """Return whether a directory has taken so long to list that it rests in this scan."""
         if self._turns.is_bounded and time.monotonic() < directory.rests_until:
-            self._turns.postpone()
+            self._turns.postpone(directory.source)
             return True
         return False
 
@@ -540,7 +540,7 @@ class Discovery:
                 listing.seen.add(self._sort_file(directory, entry, findings))
             elif self._globs.source_in(directory, entry.name) is not None:
                 findings.not_regular.append(directory.locate(entry.name))
-            if not count % PIECE and not self._turns.has_time():
+            if not count % PIECE and not self._turns.has_time(directory.source):
                 return False
         return True
 

@@ -55,16 +55,23 @@ class Changes:
         self._lifecycle = lifecycle
         self._new_files = new_files
         self._scan = scan
+        self._renamed: dict[int, tuple[File, FileLocation]] = {}
+        self._postponed: defaultdict[int, dict[int, File]] = defaultdict(dict)
+        self._strangers: list[FileLocation] = []
+        self._nameless_since: dict[int, float] = {}
 
-    def compare(self, file: File) -> int | None:
+    def compare(self, file: File, *, is_needed: bool = False) -> int | None:
         """Compare a file's stat with the last one, and follow up a difference.
 
-        Return the ctime of the write that was found, None if there was none.
+        That may wait for the next scan, unless it is needed in this one. Return the ctime of the
+        write that was found, None if there was none.
         """
+        if file.id in self._renamed and (is_needed or self._has_turn(file)):
+            self._follow_name(file)
         try:
             status = self._tree.stat(file.path)
         except _ABSENT:
-            if file.state not in _NAMED or self._has_turn(file):
+            if file.state not in _NAMED or is_needed or self._has_turn(file):
                 self._lose_name(file)
             return None
         except OSError:
@@ -76,7 +83,7 @@ class Changes:
             file.device,
             file.inode,
         )
-        if not is_quiet and file.state in _COMPARED and not self._has_turn(file):
+        if not is_quiet and file.state in _COMPARED and not is_needed and not self._has_turn(file):
             return None
         if status.st_ino != file.inode or self._is_other(file, status):
             self._lose_name(file)
@@ -93,8 +100,24 @@ class Changes:
         """Return whether a file that differs is looked at in this scan; if not, in the next."""
         if self._scan.turns.take(file.source, "known"):
             return True
-        self._lifecycle.postpone_verification(file)
+        file.require_verification()
+        self._postponed[file.source][file.id] = file
         return False
+
+    def compare_postponed(self) -> None:
+        """Compare the files for which there was no time before, as many as there is time for."""
+        for source in self._scan.turns.order(self._postponed):
+            waiting = self._postponed[source]
+            while waiting and self._scan.turns.take(source, "known"):
+                file = waiting.pop(next(iter(waiting)))
+                if file.id in self._files:
+                    self.compare(file, is_needed=True)
+
+    def settle(self, file: File) -> None:
+        """Find out what has become of a file before this scan decides about others."""
+        self.compare(file, is_needed=True)
+        if file.state is SegmentState.DELETED:
+            self.verify(file)  # its link may hold something else by now
 
     def compare_namesakes(self, new: Iterable[File]) -> bool:
         """Compare the known files whose names new ones have; return whether one has lost its name.
@@ -113,7 +136,7 @@ class Changes:
             if file.state is SegmentState.LIVE
         ]
         for file in known:
-            self.compare(file)
+            self.settle(file)
         return any(file.state is not SegmentState.LIVE for file in known)
 
     def verify(self, file: File, *, is_scan: bool = True) -> None:
@@ -166,6 +189,32 @@ class Changes:
             unchanged = self._verification.find_unchanged(file, verdict)
             self._begin_generation(file, verdict.reason, verdict.status, unchanged)
         return True
+
+    def follow_names(self, renamed: Iterable[tuple[File, FileLocation]]) -> list[FileLocation]:
+        """Follow files to other names, these and those for which there was no time before.
+
+        Return the followed names where something else was met.
+        """
+        self._renamed |= {file.id: (file, location) for file, location in renamed}
+        for file, _ in list(self._renamed.values()):
+            if self._scan.turns.take(file.source, "known"):
+                self._follow_name(file)
+        self._nameless_since = {
+            segment: since
+            for segment, since in self._nameless_since.items()
+            if (known := self._files.get(segment)) and not self.is_at(known, known.path)
+        }
+        strangers, self._strangers = self._strangers, []
+        return strangers
+
+    def _follow_name(self, file: File) -> None:
+        _, location = self._renamed.pop(file.id)
+        if (
+            file.id in self._files
+            and not self.rename(file, location)
+            and location.source is not None
+        ):
+            self._strangers.append(location)
 
     def rename(self, file: File, location: FileLocation) -> bool:
         """Follow a file to the name under which its inode was met.
@@ -298,20 +347,8 @@ class Changes:
 
         Its descriptor or link shows whether it has another name.
         """
-        if file.is_undecided and self._new_files.is_sure_to_be_new(file):
-            # It can no longer be a copy that takes over from another: what is in it is its own.
-            self._lifecycle.take(file)
-        elif file.state is SegmentState.NEW and self._open_files.is_linked(file):
-            self._new_files.take_linked(file)
         if file.state is SegmentState.NEW:
-            if self._open_files.is_awaited(file):
-                self._lifecycle.stay_nameless(file)
-                self._new_files.reconsider(file)
-            elif file.prefix_length or not file.length:
-                self._lifecycle.forget(file)
-            elif self._directory_mounts.proves_deletion(file):
-                self._lifecycle.give_up(file, "unreadable")
-            return
+            self._lose_name_of_new(file)
         if file.state is not SegmentState.LIVE:
             return
         old = FileLocation(file.directory, file.name, None)
@@ -333,6 +370,33 @@ class Changes:
             self._lifecycle.stay_nameless(file)
             self._verify_nameless(file)
         self._new_files.note_rotated(old, file.modified_ns)
+
+    def _lose_name_of_new(self, file: File) -> None:
+        """Take, forget or go on waiting with a new file whose name is gone."""
+        if file.is_undecided and self._may_have_moved(file):
+            self._lifecycle.postpone_verification(file)
+            return
+        if file.is_undecided and self._new_files.is_sure_to_be_new(file):
+            # It can no longer be a copy that takes over from another: what is in it is its own.
+            self._lifecycle.take(file)
+        elif self._open_files.is_linked(file):
+            self._new_files.take_linked(file)
+        if file.state is not SegmentState.NEW:
+            return
+        if self._open_files.is_awaited(file):
+            self._lifecycle.stay_nameless(file)
+            self._new_files.reconsider(file)
+        elif file.prefix_length or not file.length:
+            self._lifecycle.forget(file)
+        elif self._directory_mounts.proves_deletion(file):
+            self._lifecycle.give_up(file, "unreadable")
+
+    def _may_have_moved(self, file: File) -> bool:
+        """Return whether another name of a file may be among what no scan has looked at yet."""
+        if not self._scan.turns.is_bounded:
+            return False
+        since = self._nameless_since.setdefault(file.id, self._scan.now)
+        return self._scan.now - since < self._files.options(file).copy_grace
 
     def _verify_nameless(self, file: File) -> None:
         """Verify a file that was found without the help of its name.

@@ -176,27 +176,10 @@ class Continuations:
             known = self._files.get(former.original)
             if known is not None and self._is_copy(file, candidate, known):
                 return known
-        similar = self._find_similar(file, head)
+        similar = self.find_similar(file, head)
         return next((known for known in similar if self._is_copy(file, candidate, known)), None)
 
-    def find_truncated(self, file: File, candidate: OpenedFile, head: bytes) -> File | None:
-        """Return a live file that began as this one, and was truncated since it was looked at.
-
-        This may be its copy: once the truncation is known, the next scan finds out.
-        """
-        return next(
-            (
-                known
-                for known in self._find_similar(file, head)
-                if known.compression == "none"
-                and (source := self._open_files.open(known)) is not None
-                and source.size() < known.size
-                and self._fingerprinter.begins_with(candidate, known.prefix)
-            ),
-            None,
-        )
-
-    def _find_similar(self, file: File, head: bytes) -> Iterator[File]:
+    def find_similar(self, file: File, head: bytes) -> Iterator[File]:
         """Yield the live files that began as this one when they were looked at."""
         similar = self._update_index().find_similar(file, head)
         return (known for known in similar if known.state is SegmentState.LIVE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
@@ -292,6 +292,10 @@ class Lifecycle:
         self._report_loss(former, kept=file.reach_offset)
         self.take(file)
 
+    def withhold_ends(self, files: Iterable[File]) -> None:
+        """Do not record yet that these segments have ended: they may go on somewhere."""
+        self._log.withhold(frozenset(file.id for file in files))
+
     def report_rewrite(self, file: File, reason: LossReason) -> None:
         """Report a file of which nothing is known to be unchanged."""
         self._scan.rewrites.append(
@@ -475,17 +479,30 @@ class Lifecycle:
             ):
                 self._held_files.release(file)  # its bytes are delivered; it may still be restored
                 self.suspend(file)
-            elif file.id in self._unseen_ends and file.is_acknowledged and searched:
-                self.give_up(file, "gone")
-            elif file.id in self._scan.expanded and searched:
-                self.give_up(file, "bomb")
-            elif file.is_acknowledged and file.id not in self._scan.changed:
-                if is_deleted and self._lacks_its_end(file):
-                    self.give_up(file, "corrupt")  # nobody knows how much is missing of it
-                else:
-                    self.forget(file)
-            elif not is_deleted and searched:
-                self.give_up(file, file.loss or "deleted")
+            elif is_deleted:
+                self._expire_deleted(file)
+            elif (reason := self._find_loss(file)) is None:
+                self.forget(file)
+            elif searched:
+                self.give_up(file, reason)
+
+    def _expire_deleted(self, file: File) -> None:
+        if not file.is_acknowledged or file.id in self._scan.changed:
+            return
+        if self._lacks_its_end(file):
+            self.give_up(file, "corrupt")  # nobody knows how much is missing of it
+        else:
+            self.forget(file)
+
+    def _find_loss(self, file: File) -> LossReason | None:
+        """Return why a missing file is lost that goes on nowhere, None if it has all arrived."""
+        if file.is_acknowledged and file.id in self._unseen_ends:
+            return "gone"
+        if file.id in self._scan.expanded:
+            return "bomb"
+        if file.is_acknowledged and file.id not in self._scan.changed:
+            return None
+        return file.loss or "deleted"
 
     def _must_stay(self, file: File) -> bool:
         """Return whether a deleted file has, or may have, something that is still needed."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,9 +31,9 @@ from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.originals import Originals
 from tracesidecar.tail.tracking.replacement import Replacements
 from tracesidecar.tail.tracking.segment_log import SegmentLog
-from tracesidecar.tail.turns import TURN_FILES
 
 _VERSION_STATES = (SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED)
 """Those of a file that is read, or about to be."""
@@ -57,11 +58,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class FormerContent:
-    """What stood in a new file before: the former segment, and up to where it still does."""
+    """What stood in a new file before: the former segment, and up to where it still does.
+
+    `since`: when that was found, by the clock of the scans.
+    """
 
     former: File
     unchanged: Checkpoint
     reason: LossReason
+    since: float
 
 
 class CandidateOpener:
@@ -173,12 +178,14 @@ class NewFiles:
         continuations: Continuations,
         lifecycle: Lifecycle,
         *,
+        originals: Originals,
         replacements: Replacements,
         admission: Admission,
         tree: Tree,
         scan: ScanContext,
     ) -> None:
-        self._progress, self._turns = scan.progress, scan.turns
+        self._scan, self._progress, self._turns = scan, scan.progress, scan.turns
+        self._originals = originals
         self._admission = admission
         self._tree = tree
         self._files = files
@@ -188,6 +195,8 @@ class NewFiles:
         self._lifecycle = lifecycle
         self._replacements = replacements
         self._candidates: dict[int, File] = {}
+        self._postponed: dict[int, File] = {}
+        self._searches: dict[Directory, _Search] = {}
         self._generations: dict[int, FormerContent] = {}
         self._rotated_in: dict[Directory, None] = {}
         self._expects_copies = False
@@ -246,7 +255,7 @@ class NewFiles:
             location, status, former.source, generation=former.generation + 1
         )
         if status.st_size:
-            self._generations[file.id] = FormerContent(former, unchanged, reason)
+            self._generations[file.id] = FormerContent(former, unchanged, reason, self._scan.now)
             self._expects_copies = True
         self.reconsider(file)
 
@@ -291,8 +300,10 @@ class NewFiles:
                     stat.S_ISREG(status.st_mode)
                     and self._files.find(status.st_dev, status.st_ino) is None
                     and self._admission.has_room(source)
-                    and self._turns.take(source, "sibling")
                 ):
+                    if not self._turns.take(source, "sibling"):
+                        self._rotated_in[directory] = None
+                        break
                     self.register(location, status)
 
     def take_expects_copies(self) -> bool:
@@ -311,26 +322,60 @@ class NewFiles:
     def search_continuations(self) -> None:
         """Search the siblings of orphans, also those that no glob matches, for a continuation."""
         self.search_rotated()
-        searched: set[Directory] = set()
+        orphans: defaultdict[Directory, list[File]] = defaultdict(list)
         for orphan in self._continuations.orphans:
-            if orphan.directory in searched or orphan.state is SegmentState.DELETED:
+            if orphan.state is not SegmentState.DELETED:
+                orphans[orphan.directory].append(orphan)
+        former, self._searches = self._searches, {}
+        for directory, gone in orphans.items():
+            if self._discovery.is_resting(directory):
                 continue
-            searched.add(orphan.directory)
-            if self._discovery.is_resting(orphan.directory):
-                continue
-            siblings = self._discovery.siblings(orphan.directory)
-            if len(siblings) > TURN_FILES:
-                # what the orphan was rotated or copied into is among its family
-                family = rank_in_family(orphan.name)[0]
-                siblings.sort(key=lambda sibling: rank_in_family(sibling.name)[0] != family)
-            for sibling in siblings:
-                self._consider(sibling)
+            search = former.get(directory)
+            if search is None or not search.orphans.issuperset(file.id for file in gone):
+                search = _Search({file.id for file in gone}, set())
+            if not self._search(directory, gone, search):
+                self._searches[directory] = search
+
+    def _search(self, directory: Directory, orphans: Sequence[File], search: _Search) -> bool:
+        """Go on with the search of a directory; return whether it is over."""
+        # what an orphan was rotated or copied into is among its family
+        families = {rank_in_family(orphan.name)[0] for orphan in orphans}
+        siblings = [
+            sibling
+            for sibling in self._discovery.siblings(directory)
+            if sibling.name not in search.considered
+        ]
+        siblings.sort(key=lambda sibling: rank_in_family(sibling.name)[0] not in families)
+        for sibling in siblings:
+            if not self._consider(sibling):
+                return False
+            search.considered.add(sibling.name)
+        return True
 
     def decide(self) -> None:
-        """Decide about every new file of this scan, and about those that wait."""
-        began = time.monotonic()
+        """Decide about every new file of this scan, and about those that wait.
+
+        Not about those that may be made of what `take_outdated` returns.
+        """
         waiting = self._turns.choose(self._continuations.waiting, "copy")
-        candidates = {file.id: file for file in waiting} | self._candidates
+        self._decide_all({file.id: file for file in waiting} | self._candidates)
+
+    def take_outdated(self) -> Collection[File]:
+        """Return known files that have to be looked at now, before `decide_rest` is called.
+
+        If there are none, all is decided for which there is time in this scan.
+        """
+        outdated = self._originals.take_outdated()
+        if not outdated:
+            self._is_first = self._is_first and self._turns.has_more
+        return outdated
+
+    def decide_rest(self) -> None:
+        """Decide about the new files that `decide` has left, and those met since."""
+        self._decide_all(self._candidates)
+
+    def _decide_all(self, candidates: Mapping[int, File]) -> None:
+        began = time.monotonic()
         # generations last: only then it is known whether their former segments go on elsewhere;
         # and after them what may be made of them
         ranks = {file.id: _rank(file) for file in candidates.values()}
@@ -345,6 +390,9 @@ class NewFiles:
             if file.state is SegmentState.NEW and file.id in self._files:
                 self._progress.step()
                 generation = self._generations.get(file.id)
+                if generation is not None and self._may_go_on_elsewhere(file, generation):
+                    self._postponed[file.id] = file
+                    continue
                 if generation is not None and self._replace_former(file, generation):
                     continue
                 if generation is None and self._may_be_copy_of_new(
@@ -356,8 +404,20 @@ class NewFiles:
         for file in copies:
             self._try_to_decide(file)
         self._turns.note_decided(len(in_order), time.monotonic() - began)
-        self._candidates, self._generations, self._has_grown = {}, {}, {}
-        self._is_first = self._is_first and self._turns.has_more
+        self._candidates, self._postponed = self._postponed, {}
+        self._generations = {
+            segment: generation
+            for segment, generation in self._generations.items()
+            if segment in self._candidates
+        }
+        self._lifecycle.withhold_ends(
+            generation.former for generation in self._generations.values()
+        )
+        self._has_grown = {
+            segment: has_grown
+            for segment, has_grown in self._has_grown.items()
+            if segment in self._candidates
+        }
 
     def _put_originals_first(self, new: list[File]) -> None:
         """Move files that have lost their names before whatever may be made of them.
@@ -374,6 +434,18 @@ class NewFiles:
                     file.id in nameless,
                 )
             )
+
+    def _may_go_on_elsewhere(self, file: File, generation: FormerContent) -> bool:
+        """Return whether the former segment may go on in a file that no scan has met yet."""
+        former = generation.former
+        return (
+            former.state is SegmentState.ENDED
+            and (
+                self._turns.has_more_of(file.source)
+                or self._turns.has_more_of(file.directory.source)
+            )
+            and self._scan.now - generation.since < self._files.options(file).copy_grace
+        )
 
     def _replace_former(self, file: File, generation: FormerContent) -> bool:
         """Let a file go on where the former segment in it is unchanged, unless that goes on too.
@@ -424,12 +496,8 @@ class NewFiles:
         if self._continuations.is_spent(file, size):
             self._lifecycle.spend(file)
             return
-        truncated = self._continuations.find_truncated(file, candidate.opened, candidate.head)
-        if truncated is not None and self._continuations.wait(
-            file, None, size, at_start=self._is_first
-        ):
-            self._lifecycle.wait(file, at_start=self._is_first)
-            self._lifecycle.postpone_verification(truncated)
+        if self._originals.await_comparison(file, candidate.head):
+            self._postponed[file.id] = file
             return
         original = self._continuations.original_of(file, candidate.opened, candidate.head)
         if original is not None and self._continuations.wait(
@@ -538,35 +606,37 @@ class NewFiles:
             file, original
         )
 
-    def _consider(self, sibling: FileLocation) -> None:
+    def _consider(self, sibling: FileLocation) -> bool:
         """See whether an orphan continues in a sibling that is no segment of its own.
 
         That is a file that no glob matches, which is forgotten if not, or a mere copy. One that a
-        glob matches is registered: perhaps this scan did not list its directory.
+        glob matches is registered: perhaps this scan did not list its directory. Return False if
+        there is no time for it in this scan.
         """
         orphans = self._continuations.orphans
         try:
             status = self._tree.stat(sibling.path)
         except OSError:
-            return
+            return True
         if not stat.S_ISREG(status.st_mode):
-            return
+            return True
         is_young = any(
             status.st_mtime_ns + _CLOCK_SLACK_NS >= orphan.modified_ns for orphan in orphans
         )
         known = self._files.find(status.st_dev, status.st_ino)
         if known is None and sibling.source is not None:
-            if (
-                not self._files.with_inode(status.st_ino)
-                and self._admission.has_room(sibling.source)
-                and self._turns.take(sibling.source, "sibling")
+            if self._files.with_inode(status.st_ino) or not self._admission.has_room(
+                sibling.source
             ):
-                self.register(sibling, status)
-            return
+                return True
+            if not self._turns.take(sibling.source, "sibling"):
+                return False
+            self.register(sibling, status)
+            return True
         if not is_young or (known is not None and not known.is_mere_copy):
-            return
+            return True
         if not self._turns.take(orphans[0].source, "sibling"):
-            return
+            return False
         file = known or self._lifecycle.create(sibling, status, orphans[0].source)
         try:
             candidate = self._opener.open(file)
@@ -583,6 +653,15 @@ class NewFiles:
             self._lifecycle.forget(file)
         else:
             self._lifecycle.spend(file)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """How far a search for the continuations of some orphans has got in their directory."""
+
+    orphans: set[int]
+    considered: set[str]
 
 
 class _Rank(NamedTuple):

@@ -43,6 +43,7 @@ class SegmentLog:
         self._urgent: dict[int, File] = {}
         self._lazy: dict[int, File] = {}
         self._over: set[int] = set()
+        self._withheld: frozenset[int] = frozenset()
         self._successions: list[tuple[int, int, Checkpoint]] = []
         self._saved_at = 0.0
 
@@ -112,6 +113,13 @@ class SegmentLog:
         self._urgent[file.id] = file
         self._save_urgent()
 
+    def withhold(self, segments: frozenset[int]) -> None:
+        """Leave the records of these segments as they are, and save those of the former ones.
+
+        After a crash, the next run finds out by itself what has become of their files.
+        """
+        self._withheld = segments
+
     def forget(self, file: File) -> None:
         """Have the file's record removed at the end of this scan."""
         self._urgent.pop(file.id, None)
@@ -161,13 +169,14 @@ class SegmentLog:
         self._save_urgent()
 
     def _save_urgent(self) -> None:
-        if not self._urgent:
+        files = [file for segment, file in self._urgent.items() if segment not in self._withheld]
+        if not files:
             return
         records = [
             record_file(file, self._files.options(file).name, self._held_files.protection(file))
-            for file in self._urgent.values()
+            for file in files
         ]
         self._store.save(records)
-        for file, record in zip(self._urgent.values(), records, strict=True):
+        for file, record in zip(files, records, strict=True):
             file.note_recorded(record.protection)
-        self._urgent = {}
+            del self._urgent[file.id]

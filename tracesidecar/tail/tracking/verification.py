@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
@@ -26,8 +27,14 @@ class Verification:
     """Compares a file's content with its fingerprints, and says how far it is the same."""
 
     def __init__(
-        self, open_files: OpenFiles, fingerprinter: Fingerprinter, landmarks: LandmarkKeeper
+        self,
+        open_files: OpenFiles,
+        fingerprinter: Fingerprinter,
+        landmarks: LandmarkKeeper,
+        *,
+        tree: Tree,
     ) -> None:
+        self._tree = tree
         self._open_files = open_files
         self._fingerprinter = fingerprinter
         self._landmarks = landmarks
@@ -99,6 +106,23 @@ class Verification:
                 )
         except OSError:
             return False
+
+    def is_outdated(self, file: File) -> bool:
+        """Return whether a live file is no longer what it was when it was last looked at.
+
+        Its name is gone, or is another file's, or it was truncated or written anew, or nobody can
+        tell. It is not if it has only grown.
+        """
+        try:
+            status = self._tree.stat(file.path)
+            if (status.st_dev, status.st_ino) != (file.device, file.inode):
+                return True
+            if (status.st_size, status.st_mtime_ns) == (file.size, file.modified_ns):
+                return False
+            opened = self._open_files.open(file)
+            return opened is None or self._compare(file, opened, status) is not None
+        except OSError:
+            return True
 
     def longer_prefix(self, file: File, opened: OpenedFile) -> Prefix | None:
         """Return a longer prefix of a file that has grown, None if there is none."""
