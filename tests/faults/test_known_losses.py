@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 import time
@@ -105,6 +106,54 @@ def test_what_only_the_daemon_could_read_is_recorded_as_lost_when_it_stops(
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(number_lines(5, 5))
     assert source(sidecar)["lost_bytes"] == size
+
+
+@pytest.mark.parametrize("way", ["deleted", "moved away"])
+def test_what_only_the_daemon_could_read_outlasts_a_reload(sidecar: Sidecar, way: str) -> None:
+    sidecar.lake.write_bytes(b"")  # a file where the folder should be: the sink is down
+    lake = LAKE.format(lake=sidecar.lake)
+    sidecar.configure(lake, 'protect = "never"')
+    daemon = sidecar.start()
+    gone, there = sidecar.traces / "gone.jsonl", sidecar.traces / "there.jsonl"
+    append(gone, number_lines(0, 5))
+    append(there, number_lines(5, 5))
+    wait_until(lambda: states(sidecar) == {"live": 2})
+    if way == "deleted":
+        gone.unlink()
+        wait_until(lambda: states(sidecar) == {"live": 1, "deleted": 1})
+    else:
+        gone.rename(sidecar.folder / "elsewhere")
+    for turn in range(3):
+        sidecar.configure(lake, f'protect = "never"\nlabels = {{ turn = "{turn}" }}')
+        daemon.send_signal(signal.SIGHUP)
+        sidecar.wait_for_event("reload.done", turn + 1)
+    sidecar.lake.unlink()
+    sidecar.arrives(10)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 10))
+    assert list_reported_losses(sidecar) == []
+
+
+def test_what_only_the_daemon_could_read_of_a_removed_source_is_recorded_as_lost(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.lake.write_bytes(b"")  # the sink is down
+    lake = LAKE.format(lake=sidecar.lake)
+    other = sidecar.folder / "other"
+    other.mkdir()
+    more = f'[[source]]\nname = "other"\ninclude = ["{other}/*.jsonl"]\nprotect = "never"'
+    sidecar.configure(lake, more=more)
+    daemon = sidecar.start()
+    append(other / "gone.jsonl", number_lines(0, 5))
+    wait_until(lambda: states(sidecar)["live"] == 1)
+    (other / "gone.jsonl").unlink()
+    wait_until(lambda: states(sidecar)["deleted"] == 1)
+    sidecar.configure(lake)
+    daemon.send_signal(signal.SIGHUP)
+    sidecar.wait_for_event("reload.done")
+    size = len(body(number_lines(0, 5)))
+    expected = [(None, "deleted", str(other / "gone.jsonl"), size)]
+    assert list_reported_losses(sidecar) == expected
 
 
 @pytest.mark.parametrize("way", ["root", "folder", "deleted"])

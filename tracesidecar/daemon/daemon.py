@@ -8,12 +8,14 @@ passed.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -142,8 +144,7 @@ class Daemon:
         self.configuration = new
         self._restart_wanted = True
         self._has_restarted.clear()
-        self._running.service.quit.set()
-        self._running.service.stop.set()
+        self._running.service.make_way(source.name for source in new.source)
         await self._has_restarted.wait()
 
     # ---------------------------------------------------------------- generations
@@ -154,7 +155,9 @@ class Daemon:
             raise RuntimeError("the service has not started")
         return self._generation
 
-    async def _build_generation(self, journal: Journal) -> Generation:
+    async def _build_generation(
+        self, journal: Journal, inherited: Mapping[int, int] = MappingProxyType({})
+    ) -> Generation:
         """Build one as soon as the state directory allows it."""
 
         def build() -> Generation:
@@ -168,6 +171,7 @@ class Daemon:
                     systemd=self._systemd,
                     started=self._started,
                     line_metrics=self._line_metrics,
+                    inherited=inherited,
                     list_troubles=self._list_troubles,
                 )
 
@@ -195,7 +199,12 @@ class Daemon:
             if not self._restart_wanted:
                 return result
             self._restart_wanted = False
-            generation = await self._build_generation(journal)
+            descriptors = generation.descriptors
+            try:
+                generation = await self._build_generation(journal, descriptors)
+            finally:
+                for descriptor in descriptors.values():
+                    os.close(descriptor)
             self._has_restarted.set()
 
     def _companions(self) -> Iterator[Coroutine[Any, Any, None]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +80,13 @@ class Generation:
         systemd: SystemdNotifier,
         started: asyncio.Event,
         line_metrics: LineMetrics | None,
+        inherited: Mapping[int, int],
         list_troubles: Callable[[], Iterable[str]],
     ) -> None:
         """Set `started` after the first scan: from then on no new file is missed.
 
-        `line_metrics` is of the generation before. `list_troubles` returns why the process is not
-        ready whatever the service does.
+        `line_metrics` is of the generation before, and `inherited` its `descriptors`.
+        `list_troubles` returns why the process is not ready whatever the service does.
         """
         self._configuration = configuration
         self._path = path
@@ -100,7 +101,8 @@ class Generation:
         self._watcher = self._watch()
         warn_of_disabled_rules(configuration.redaction)
         warn_of_exposures(configuration)
-        self._wiring = self._wire(line_metrics)
+        self.descriptors: Mapping[int, int] = {}  # of files that no other process could read
+        self._wiring = self._wire(line_metrics, inherited)
         self.line_metrics = self._wiring.line_metrics
         self.service = Service(
             self._wiring.worker,
@@ -127,6 +129,10 @@ class Generation:
         try:
             result = await run_beside(service, self._companions())
             await self.monitor.save_counters()
+            if self.service.has_heirs:
+                self.descriptors = await self._wiring.worker.run(
+                    lambda context: context.tailer.copy_descriptors()
+                )
             return result
         finally:
             if self._mode.progress is not None:
@@ -149,7 +155,7 @@ class Generation:
             removed, lambda context: self._wiring.make_sinks(context, configuration, added)
         )
 
-    def _wire(self, line_metrics: LineMetrics | None) -> Wiring:
+    def _wire(self, line_metrics: LineMetrics | None, inherited: Mapping[int, int]) -> Wiring:
         """Build the parts; if that fails, nobody needs the watcher any more."""
         try:
             return Wiring(
@@ -159,6 +165,7 @@ class Generation:
                 watcher=self._watcher,
                 at=self._mode.at,
                 line_metrics=line_metrics,
+                inherited=inherited,
             )
         except BaseException:
             if self._watcher is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, get_args
 
 from tracesidecar.config import Configuration, list_own_paths
@@ -59,9 +60,12 @@ class Wiring:
         watcher: Watcher | None,
         at: Callable[[str], None],
         line_metrics: LineMetrics | None = None,
+        inherited: Mapping[int, int] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Build everything; blocks until it is done. `line_metrics` is of the generation before.
+        """Build everything; blocks until it is done.
+
+        `line_metrics` is of the generation before, as `inherited` is, for `build_tailer`.
 
         Raises ConfigurationError or RedactionError if the configuration cannot be run.
         """
@@ -70,6 +74,7 @@ class Wiring:
         self._metrics = metrics
         self._at = at
         self._clock = clock
+        self._inherited = inherited
         self.line_metrics = line_metrics or LineMetrics(metrics)
         self._sinks: list[SinkState] = []
         self._engine = self._rules = ""
@@ -153,6 +158,7 @@ class Wiring:
             poll_interval=daemon.poll_interval,
             watcher=watcher,
             progress=self._progress,
+            inherited=self._inherited,
             at=self._at,
         )
 

@@ -146,8 +146,12 @@ class Drain:
         for sink in self._group.sinks.values():
             sink.finish()
 
-    async def result(self) -> DrainResult:
-        """Return what is left; call it when no sink is served any more."""
+    async def result(self, heirs: Collection[str] = ()) -> DrainResult:
+        """Return what is left; call it when no sink is served any more.
+
+        What only this process can read is not lost if it is of a source in `heirs`: a service that
+        follows in this process goes on with it.
+        """
         try:
             await self._worker.run(lambda context: context.intake.record_losses())
         except (StateUnavailable, OSError) as error:
@@ -165,7 +169,7 @@ class Drain:
             end = DrainEnd.SINKS_ENDED
         seconds = time.monotonic() - self._began
         return DrainResult(
-            await self._record_endings(found.left),
+            await self._record_endings(found.left, heirs),
             found.torn,
             found.has_scanned,
             end,
@@ -176,13 +180,13 @@ class Drain:
         )
 
     async def _record_endings(
-        self, left: tuple[UndeliveredRange, ...]
+        self, left: tuple[UndeliveredRange, ...], heirs: Collection[str]
     ) -> tuple[UndeliveredRange, ...]:
         """Record what is lost when this process ends, and mark what is left of it."""
         if not left:
             return left
         try:
-            ending = await self._worker.run(lambda context: context.intake.record_endings())
+            ending = await self._worker.run(lambda context: context.intake.record_endings(heirs))
         except (StateUnavailable, OSError) as error:  # the next start records it
             log.warning(
                 "collect.scan_failed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -142,13 +142,18 @@ class Intake:
         self.release_all()
         self._losses.take(self._tailer.find_losses(), self.sinks.values())
 
-    def record_endings(self) -> frozenset[int]:
+    def record_endings(self, heirs: Collection[str] = ()) -> frozenset[int]:
         """Account for what only this process can read, which ends; return those segments.
 
-        What a plan has of them may have arrived: of that the next run can judge. Call this when no
-        sink is served any more.
+        Not for those of sources in `heirs`, which go on in this process. What a plan has of them
+        may have arrived: of that the next run can judge. Call this when no sink is served any more.
         """
-        ending = self._tailer.list_ending()
+        views = self._tailer.segments()
+        ending = frozenset(
+            segment
+            for segment in self._tailer.list_ending()
+            if segment not in views or views[segment].segment.source not in heirs
+        )
         planned = {
             each.segment
             for name in self.sinks

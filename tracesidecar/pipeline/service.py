@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from tracesidecar.journal import Journal
@@ -46,6 +46,7 @@ class Service:
         self.stop = asyncio.Event()
         self.finish = asyncio.Event()
         self.quit = asyncio.Event()
+        self._heirs: frozenset[str] = frozenset()
         self.worker = worker
         self._group = SideBySide(sinks)
         self.scans = ScanLoop(worker, self._group, journal, poll_seconds=poll_seconds, wake=wake)
@@ -62,6 +63,11 @@ class Service:
     def sinks(self) -> Mapping[str, SinkState]:
         """The sinks that are served, by name."""
         return self._group.sinks
+
+    @property
+    def has_heirs(self) -> bool:
+        """Whether a service follows in this process."""
+        return bool(self._heirs)
 
     @property
     def is_stopped(self) -> bool:
@@ -105,7 +111,13 @@ class Service:
                     task.cancel()
         # in the worker thread, so that what was interrupted has ended
         await self.worker.run(lambda _context: self.worker.progress.resume())
-        return await drain.result()
+        return await drain.result(self._heirs)
+
+    def make_way(self, heirs: Iterable[str]) -> None:
+        """End at once for a service that follows in this process, with the sources `heirs`."""
+        self._heirs = frozenset(heirs)
+        self.quit.set()
+        self.stop.set()
 
     async def replace_sinks(self, removed: Sequence[str], make: MakeSinks) -> None:
         """Serve other sinks in place of some.

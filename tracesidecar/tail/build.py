@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tracesidecar.model import Checkpoint
@@ -73,6 +74,7 @@ def build_tailer(
     poll_interval: float = 1.0,
     watcher: Watcher | None = None,
     progress: Progress | None = None,
+    inherited: Mapping[int, int] = MappingProxyType({}),
     at: Callable[[str], None] = ignore,
 ) -> Tailer:
     """Build a tailer in the thread that will use it, with the known segments from the store.
@@ -81,7 +83,8 @@ def build_tailer(
     directory of its own. `own_paths` are directories and files that this program writes: nothing in
     them is read as traces. More than `held_limit` bytes of deleted files cause a warning. `at` is
     called before something irreversible is saved. Each piece of work is noted in `progress`, which
-    may end a scan with Interrupted.
+    may end a scan with Interrupted. `inherited` are descriptors by segment, as `copy_descriptors`
+    of an earlier tailer returned them; they stay the caller's.
 
     Call `acknowledge` for each known segment next: until then, no sink counts as having any of it.
     """
@@ -93,6 +96,7 @@ def build_tailer(
         watcher.announce_to(holding.arrivals)
     groups = _Groups(shared, finding, holding, tracking)
     resting = _load_known(groups)
+    _inherit(groups, inherited)
     inventory = _build_inventory(groups)
     scan_sequence = _build_scan_sequence(
         groups,
@@ -299,6 +303,12 @@ def _load_known(groups: _Groups) -> RestingSegments:
         if (file := shared.files.get(segment)) is not None:
             groups.holding.link_budget.count(file)
     return resting
+
+
+def _inherit(groups: _Groups, inherited: Mapping[int, int]) -> None:
+    for segment, descriptor in inherited.items():
+        if (file := groups.shared.files.get(segment)) is not None:
+            groups.holding.open_files.inherit(file, descriptor)
 
 
 def _build_resting(groups: _Groups) -> RestingSegments:

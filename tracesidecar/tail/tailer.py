@@ -94,6 +94,13 @@ class Tailer:
         """
         return self._lifecycle.list_ending()
 
+    def copy_descriptors(self) -> dict[int, int]:
+        """Return new descriptors of the files that only this process can read, by segment.
+
+        The next tailer of this process inherits them.
+        """
+        return self._open_files.copy_unreachable()
+
     def read(
         self,
         segment: int,

@@ -213,6 +213,10 @@ class HeldFiles:
         except OSError:
             return False
 
+    def is_kept(self, file: File) -> bool:
+        """Return whether a file is open, or has a hard link, which may be unreadable for now."""
+        return self.has_link(file) or self._open_files.is_open(file)
+
     def has_link(self, file: File) -> bool:
         """Return whether a file has a hard link, which may be unreadable for now."""
         return self._hard_links.path(file.id) is not None

@@ -288,6 +288,22 @@ class OpenFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None  # somebody has removed the link
 
+    def copy_unreachable(self) -> dict[int, int]:
+        """Return new descriptors of the files that can be opened in no other way, by segment."""
+        copies: dict[int, int] = {}
+        for segment in self._descriptors.segments():
+            descriptor = self._descriptors.get(segment)
+            if descriptor is not None and not self._can_reopen(segment):
+                with suppress(OSError):  # no descriptor is left: the next tailer records the loss
+                    copies[segment] = os.dup(descriptor)
+        return copies
+
+    def inherit(self, file: File, descriptor: int) -> None:
+        """Keep a file open that an earlier tailer had open, if this is a descriptor of it."""
+        copy = self._open_same(file, partial(os.dup, descriptor))
+        if copy is not None:
+            self._keep(file, copy)
+
     def take_changed(self) -> set[int]:
         """Return the segments that were opened or closed since the last call."""
         changed, self._changed = self._changed, set()

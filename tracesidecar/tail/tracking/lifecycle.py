@@ -540,7 +540,7 @@ class Lifecycle:
                 self._report_loss(file)
             elif file.state in (SegmentState.ENDED, SegmentState.MISSING, SegmentState.DELETED):
                 self._continuations.orphan(file)
-            if file.state is SegmentState.DELETED and not self._held_files.has_link(file):
+            if file.state is SegmentState.DELETED and not self._held_files.is_kept(file):
                 # Nothing held it over the restart, so its inode may be another file's by now.
                 file.lose_name(is_readable=False)
             if file.state is SegmentState.MISSING:
