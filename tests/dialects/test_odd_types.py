@@ -14,7 +14,9 @@ from tests.dialects.golden import FIXTURES, fixtures
 from tests.dialects.mapping import events_of
 from tracesidecar.dialects.dialect import UnknownType
 from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.parsing import total
 from tracesidecar.dialects.registry import load_dialect
+from tracesidecar.encode import ColumnBuffer
 from tracesidecar.json_size import MOST_VALUES
 
 ODD: tuple[object, ...] = (
@@ -30,6 +32,8 @@ ODD: tuple[object, ...] = (
     {},
     {"x": {"type": 7}},
 )
+NAME = FileName("s.jsonl")
+RELATIVE = [each.relative_to(FIXTURES) for each in fixtures()]
 
 
 def variants(value: object, depth: int = 4) -> Iterator[object]:
@@ -56,6 +60,39 @@ def test_an_odd_value_anywhere_fails_no_mapper(fixture: Path) -> None:
                 continue
             finally:
                 msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=mapper.state)
+
+
+def numbers_in(value: object, depth: int = 6) -> Iterator[object]:
+    """Yield the value with one of its numbers replaced by one that no column holds exactly."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield from (2**53 + 1, 2**63, 10**200)
+    elif depth and isinstance(value, dict):
+        for key, member in value.items():
+            yield from ({**value, key: odd} for odd in numbers_in(member, depth - 1))
+    elif depth and isinstance(value, list) and value:
+        yield from ([odd, *value[1:]] for odd in numbers_in(value[0], depth - 1))
+
+
+@pytest.mark.parametrize("dialect", sorted({each.parts[0] for each in RELATIVE}))
+def test_a_number_that_is_too_large_stops_no_lake(dialect: str) -> None:
+    # the whole batch failed, again and again, and with it the lines of all other sources
+    mapper = load_dialect(dialect)
+    columns = ColumnBuffer()
+    for fixture in (FIXTURES / each for each in RELATIVE if each.parts[0] == dialect):
+        for line in dict.fromkeys(fixture.read_bytes().splitlines()):
+            for odd in numbers_in(msgspec.json.decode(line)):
+                try:
+                    events = mapper.map_line(json.dumps(odd).encode(), mapper.begin(NAME))
+                except (UnknownType, msgspec.ValidationError):
+                    continue
+                for event in events:
+                    columns.add(event)
+    columns.flush()
+
+
+def test_a_sum_of_counts_that_is_too_large_is_no_count() -> None:
+    assert total(*[2**53] * 2000) is None
+    assert total(2**53 - 1, 1, None) == 2**53
 
 
 def test_a_line_of_very_many_values_is_known_by_its_size_and_its_neighbours_as_ever() -> None:

@@ -240,4 +240,6 @@ def _array(values: tuple[object, ...], kind: pa.DataType) -> pa.Array:
         return pa.nulls(len(values), kind)
     if pa.types.is_timestamp(kind):
         return pa.array(values, pa.string()).cast(kind)
+    if pa.types.is_floating(kind):  # a whole number beyond 2^53 would be an error
+        values = tuple(float(each) if isinstance(each, int) else each for each in values)
     return pa.array(values, kind)

@@ -71,11 +71,11 @@ def real(value: object) -> float | None:
         except ValueError:
             return None
     if isinstance(value, int | float) and abs(value) < 1e300 and math.isfinite(value):
-        return value
+        return value if abs(value) <= LARGEST_EXACT else float(value)
     return None
 
 
 def total(*parts: int | None) -> int | None:
-    """Return the sum of the parts that are known, None if none is."""
+    """Return the sum of the parts that are known, None if none is, or if it is no `count`."""
     known = [part for part in parts if part is not None]
-    return sum(known) if known else None
+    return count(sum(known)) if known else None
