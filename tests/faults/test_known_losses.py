@@ -248,7 +248,7 @@ def test_more_files_than_are_remembered_are_one_loss_of_their_directory(tmp_path
     late = time.monotonic() + 60
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: late)
-        lost = arrivals.take_lost(lambda missed: False)
+        lost = arrivals.take_lost(lambda missed: False, until=late)
     arrivals.close()
     assert len(lost) == 10_001
     assert (str(tmp_path / "in"), 0, "gone") in lost

@@ -15,9 +15,11 @@ from functools import partial
 import msgspec
 import pytest
 from watchdog.observers.inotify import InotifyObserver
+from watchdog.observers.inotify_c import InotifyEvent
 
 from tests.faults.mounts import real_mounts
 from tests.tail.follower import Follower, Writer, descriptors, follow_until, until
+from tracesidecar.tail.discovery.inotify import ReportingInotify
 from tracesidecar.tail.discovery.poll_schedule import DISTRUST_SECONDS, FULL_CYCLE_SECONDS
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.file_table import File
@@ -463,6 +465,122 @@ def test_a_file_whose_name_another_took_at_once_arrives_or_is_a_loss(
     assert count_accounted() == 10
     assert len({*watching.lines}) == len(watching.lines), "nothing arrives twice"
     assert {loss.reason for loss in watching.losses} <= {"gone", "moved"}
+
+
+class LateNotices:
+    """Holds up the thread that reads the notices, before any of a name that is held."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._held: dict[str, threading.Event] = {}
+
+    def hold(self, name: str) -> None:
+        """Let no notice of this name be read."""
+        self.reached.clear()
+        self._held[name] = threading.Event()
+
+    def release(self, name: str) -> None:
+        """Let the notices of this name be read again."""
+        self.reached.clear()
+        self._held.pop(name).set()
+
+    def pass_by(self, event: InotifyEvent) -> None:
+        """Wait while a notice is held."""
+        held = self._held.get(os.fsdecode(event.name))
+        if held is not None:
+            self.reached.set()
+            assert held.wait(120)
+
+
+@pytest.fixture
+def late_notices(monkeypatch: pytest.MonkeyPatch) -> LateNotices:
+    late, handle = LateNotices(), ReportingInotify.handle_event
+
+    def handle_late(inotify: ReportingInotify, event: InotifyEvent) -> None:
+        late.pass_by(event)
+        handle(inotify, event)
+
+    monkeypatch.setattr(ReportingInotify, "handle_event", handle_late)
+    return late
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+@pytest.mark.parametrize("way", ["deleted", "moved out", "moved aside and deleted"])
+def test_the_next_file_of_a_name_is_not_taken_for_one_that_nobody_saw(
+    late_notices: LateNotices, watching: Follower, writer: Writer, way: str
+) -> None:
+    """Seen: a scan met the next before its notice was read, and the first was no loss."""
+    watcher = watching.watcher
+    assert watcher is not None
+    path = watching.traces / "a.jsonl"
+    late_notices.hold(path.name)
+    path.write_bytes(writer.make())
+    if way == "deleted":
+        path.unlink()
+    elif way == "moved out":
+        path.rename(watching.root / "out")
+    else:
+        path.rename(watching.traces / "aside")
+        (watching.traces / "aside").unlink()
+    gone_at = time.monotonic()
+    late_notices.release(path.name)
+    until(lambda: watcher.find_announced_time() >= gone_at, "it is known to be gone")
+    late_notices.hold(path.name)
+    path.write_bytes(b'{"next": 0}\n')
+    watching.scan(full=True)
+    watching.read()
+    assert watching.lines == [b'{"next": 0}']
+    late_notices.release(path.name)
+    follow_until(watching, lambda: bool(watching.losses), "the first is a loss")
+    watching.turns()
+    assert [loss.segment.path for loss in watching.losses] == [str(path)]
+    assert watching.lines == [b'{"next": 0}']
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_a_file_that_was_replaced_unseen_is_a_loss_although_the_name_of_the_next_has_another(
+    late_notices: LateNotices, watching: Follower, writer: Writer
+) -> None:
+    """Seen: the next was taken for what has its former name by now, and the first forgotten."""
+    first, next_ = watching.traces / "a.jsonl", watching.traces / "b.jsonl"
+    late_notices.hold(first.name)
+    late_notices.hold(next_.name)
+    first.write_bytes(b'{"first": 0}\n')
+    writer.append(next_)
+    next_.rename(first)
+    late_notices.release(first.name)
+    assert late_notices.reached.wait(120), "the notices are read that the first was made"
+    late_notices.hold(first.name)
+    writer.append(next_)
+    late_notices.release(next_.name)
+    assert late_notices.reached.wait(120), "all are read but that the next has its name"
+    next_.rename(watching.traces / "c.jsonl")
+    late_notices.release(first.name)
+    follow_until(watching, lambda: bool(watching.losses), "the first is a loss")
+    watching.turns()
+    assert [loss.segment.path for loss in watching.losses] == [str(first)]
+    assert watching.count_lines() == Counter(writer.written)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_how_far_the_notices_were_read_is_known_although_more_of_them_wait(
+    late_notices: LateNotices, watching: Follower
+) -> None:
+    watcher = watching.watcher
+    assert watcher is not None
+    late_notices.hold("first")
+    late_notices.hold("second")
+    before = time.monotonic()
+    (watching.traces / "first").touch()
+    assert late_notices.reached.wait(120)
+    assert watcher.find_announced_time() < before
+    (watching.traces / "second").touch()
+    late_notices.release("first")
+    until(lambda: watcher.find_announced_time() >= before, "the first notice counts as read")
+    second_at = time.monotonic()
+    assert watcher.find_announced_time() < second_at
+    late_notices.release("second")
+    until(lambda: watcher.find_announced_time() >= second_at, "the second notice counts as read")
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 7])

@@ -58,7 +58,9 @@ class Findings:
             tuple(self._scan.rewrites),
             tuple(remarks),
             files=len(self._files),
-            waiting=len(self._continuations.waiting) + self._lifecycle.unseen_ends,
+            waiting=len(self._continuations.waiting)
+            + self._lifecycle.unseen_ends
+            + self._scan.awaits_notices,
             not_regular=self._not_regular,
             deleted_bytes=deleted_bytes,
             set_aside=set_aside,

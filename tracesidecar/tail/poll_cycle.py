@@ -5,6 +5,7 @@ Without change events it visits all of them, else those that were announced.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ class PollCycle:
         self._rechecked_at = float("-inf")
         self._is_behind = False
         self._is_searching = False
+        self._asked_at: float | None = None
         self._is_first = True
 
     def visit(self, now: float, *, full: bool) -> bool:
@@ -159,7 +161,7 @@ class PollCycle:
                 self._new_files.register_moved(*moved)
 
     def _follow_arrivals(self) -> None:
-        """Make known what was kept when it arrived, and was not met since."""
+        """Make known what was kept as it arrived, and not met since; report what was missed."""
         for arrival, status in self._arrivals.visit(self._has_turn):
             file = self._files.find(status.st_dev, status.st_ino)
             if file is None:
@@ -173,6 +175,27 @@ class PollCycle:
                     self._new_files.register_arrival(location, status)
             elif file.state is not SegmentState.NEW:
                 self._lifecycle.keep(file)
+        if not self._scan.turns.has_more:  # else what was missed may be among what nobody looked at
+            self._report_missed()
+
+    def _report_missed(self) -> None:
+        """Record the losses of what was gone before it could be kept, unless a scan has met it.
+
+        The next file of a name must not be taken for the one that was missed. Each has a notice of
+        its own: so before this is judged, the notices of all that scans have met by now are read.
+        """
+        if not self._arrivals.has_missed:
+            self._asked_at, self._scan.awaits_notices = None, False
+            return
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+        until = self._asked_at
+        self._scan.awaits_notices = self._watcher is not None and (
+            self._watcher.find_announced_time() < until
+        )
+        if self._scan.awaits_notices:
+            return
+        self._asked_at = None
         met: dict[str, list[File]] = {}
 
         def is_known(missed: MissedFile) -> bool:
@@ -182,17 +205,19 @@ class PollCycle:
                 met[missed.path] = self._list_met(missed.path, missed.source)
             for file in met[missed.path]:
                 is_recent = not file.modified_ns or file.modified_ns / 1e9 >= missed.since
-                is_recent = is_recent and self._lifecycle.is_met_since(file, missed.noticed)
+                is_recent = is_recent and self._lifecycle.is_met_between(
+                    file, missed.noticed, missed.met_until
+                )
                 if is_recent and (file.device, file.inode) not in missed.seen:
                     met[missed.path].remove(file)  # each can only be one of them
                     return True
-            if self._lifecycle.take_replaced(missed.path, missed.seen, missed.noticed):
+            if self._lifecycle.take_replaced(
+                missed.path, missed.seen, missed.noticed, missed.met_until
+            ):
                 return True
             return missed.is_version and not self._new_files.has_unrelated(missed.path)
 
-        if self._scan.turns.has_more:
-            return  # what was lost may be among what nobody has looked at
-        for path, source, reason in self._arrivals.take_lost(is_known):
+        for path, source, reason in self._arrivals.take_lost(is_known, until):
             self._lifecycle.miss(self._discovery.locate(path, source), reason)
 
     def _list_met(self, path: str, source: int) -> list[File]:

@@ -27,8 +27,9 @@ class ScanContext:
     that wait because they expand too much, with how many times their size that is so far; 0 for
     those of which only a reader can say after a start. `unended` has the archives that were read
     to where they end for now, in mid-stream. If saving fails at the end of a poll, its findings
-    stay for the next one. Every piece of work is noted in `progress`, and `turns` says for how much
-    of it there is time in this scan.
+    stay for the next one. `awaits_notices`: whether files were lost is said once all notices of
+    the time before have been read. Every piece of work is noted in `progress`, and `turns` says for
+    how much of it there is time in this scan.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -44,6 +45,7 @@ class ScanContext:
     withheld: dict[int, WarningKind] = field(default_factory=dict)
     expanded: dict[int, int] = field(default_factory=dict)
     unended: set[int] = field(default_factory=set)
+    awaits_notices: bool = False
     remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)
     announcements: list[Remark] = field(default_factory=list)
 

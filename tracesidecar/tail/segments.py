@@ -380,12 +380,13 @@ class Scan:
 
     `changed` are segments that may have new bytes, `added` those seen for the first time (they are
     also in `changed`). `files` counts all known files, `waiting` those that may be copies in
-    progress and are not taken yet, or that went while nobody looked and may be found elsewhere,
-    `not_regular` the matching names since the start that are no
-    regular file. `recovered` are segments that can be read after all: a loss that was recorded
-    because they were found nowhere is none. `deleted_bytes` is the size of deleted files that the
-    tailer keeps on the disk, `set_aside` are the links that belong to no source, as they were
-    within the last minute. `limits` are the budgets at which sources wait.
+    progress and are not taken yet, or that went while nobody looked and may be found elsewhere (one
+    more while the kernel's notices have to be read before it is known what was lost), `not_regular`
+    the matching names since the start that are no regular file. `recovered` are segments that can
+    be read after all: a loss that was recorded because they were found nowhere is none.
+    `deleted_bytes` is the size of deleted files that the tailer keeps on the disk, `set_aside` are
+    the links that belong to no source, as they were within the last minute. `limits` are the
+    budgets at which sources wait.
     `has_more`: some source has more to look at than its share of a scan; `is_urgent`:
     something that is new.
     """

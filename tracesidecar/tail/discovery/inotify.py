@@ -7,7 +7,11 @@ kernel has dropped events. Both mean that files change unnoticed.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import sys
+import termios
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,6 +19,7 @@ from watchdog.events import DirCreatedEvent, DirMovedEvent, FileCreatedEvent, Fi
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter, InotifyObserver, InotifyWatchGroup
 from watchdog.observers.inotify_c import (
+    DEFAULT_EVENT_BUFFER_SIZE,
     CallbackId,
     InotifyConstants,
     InotifyEvent,
@@ -88,6 +93,35 @@ class ReportingInotify(InotifyFD):
         self._first = first
         self._paths: dict[WatchDescriptor, str] = {}
         self._leaving: tuple[int, dict[WatchDescriptor, str]] = 0, {}
+        self._is_handling = False
+        self._read_until = self._handled_until = float("-inf")
+
+    def find_announced_time(self) -> float:
+        """Return a time before which every event was passed on, by the monotonic clock.
+
+        Called in any thread. Of a file that was made before that, `first` has heard.
+        """
+        now = time.monotonic()
+        try:
+            # in this order: what is read no longer counts as waiting, but as being handled
+            is_idle = not self._count_waiting() and not self._is_handling
+        except OSError:
+            return now  # it was closed in this moment
+        return now if is_idle else self._handled_until
+
+    def _check_inotify_fd(self) -> bool:
+        """Wait for events, once those that were read before have been handled."""
+        self._handled_until, self._is_handling = self._read_until, False
+        self._is_handling = super()._check_inotify_fd()
+        now = time.monotonic()
+        if self._count_waiting() <= DEFAULT_EVENT_BUFFER_SIZE:
+            self._read_until = now  # they are read at once
+        return self._is_handling
+
+    def _count_waiting(self) -> int:
+        """Return the bytes of the events that wait in the kernel."""
+        count = fcntl.ioctl(self._inotify_fd, termios.FIONREAD, bytes(4))
+        return int.from_bytes(count, sys.byteorder)
 
     def add_callback(
         self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId

@@ -154,6 +154,20 @@ class Watcher(FileSystemEventHandler):
             moves, self._moves = self._moves, {}
         return {first: last for last, first in moves.items()}
 
+    def find_announced_time(self) -> float:
+        """Return a time before which all that happened was announced, by the monotonic clock.
+
+        Where nothing is announced, that is now.
+        """
+        observer = self._observer
+        if (
+            sys.platform == "linux"
+            and isinstance(observer, NoticingObserver)
+            and observer.inotify.is_alive()
+        ):
+            return observer.inotify.find_announced_time()
+        return time.monotonic()
+
     def renew(self) -> None:
         """Watch the directories that have appeared, or were replaced, since the last call.
 

@@ -68,7 +68,8 @@ class MissedFile:
     `seen` are other files that were found under its name, after `since` (seconds since the epoch).
     `is_version`: it was moved to the name, and so was the next one. An agent that writes its whole
     session anew each time does this, and then the next one has all that was in it. `noticed` is
-    when the notice that it got the name was read, by the monotonic clock.
+    when the notice that it got the name was read, by the monotonic clock; a scan that has met it
+    did so before `met_until`.
     """
 
     path: str
@@ -77,6 +78,7 @@ class MissedFile:
     seen: Collection[Inode]
     since: float
     noticed: float
+    met_until: float
     is_version: bool = False
 
 
@@ -133,7 +135,11 @@ class Arrival:
 
 @dataclass(slots=True)
 class _Unkept:
-    """A file that was gone, or could not be kept, when its event was read."""
+    """A file that was gone, or could not be kept, when its event was read.
+
+    `noticed` and `lost_at` are of the looks at its name by which it counts as lost; `ended_at` is
+    when that it is gone was read.
+    """
 
     source: int
     followed: str
@@ -146,6 +152,7 @@ class _Unkept:
     is_version: bool = False
     noticed: float | None = None
     lost_at: float | None = None
+    ended_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -249,7 +256,7 @@ class Arrivals:
         with self._lock:
             unkept = self._unkept.pop(path, None)
             if unkept is not None and unkept.is_written:
-                self._lost.append(unkept)
+                self._lose(unkept)
         look = self._moved.pop(path, None) or self._looks.get(path)
         if look is not None:
             look.end, look.now_at = "gone", ""
@@ -307,9 +314,12 @@ class Arrivals:
                 made = self._looks.get(path)
                 if source is None or made is None or made is look:
                     return
-                if made.inode == look.inode:
-                    with self._lock:  # when the first file of that name was made, this one had it
-                        self._note_look(path, source, look.inode, is_written=True)
+                # When the first file of that name was made, this one had it. If its own name was
+                # used again before we looked there, it is known by what it replaced.
+                is_in_place_of_first = made.end is None and made.inode == inode != _NO_FILE
+                if made.inode == look.inode or is_in_place_of_first:
+                    with self._lock:
+                        self._note_look(path, source, made.inode, is_written=True)
                 return
         if source is not None and inode != _NO_FILE:
             with self._lock:
@@ -479,7 +489,7 @@ class Arrivals:
         unkept = self._unkept.pop(path, None)
         if unkept is not None and unkept.is_written:
             unkept.is_version, unkept.lost_at = not unkept.is_made_here, now
-            self._lost.append(unkept)
+            self._lose(unkept)
         elif former is not None and former.inode == inode != _NO_FILE and former.is_written:
             missed = _Unkept(former.source, path, True, former.end == "moved", now)
             missed.seen, missed.noticed, missed.lost_at = former.seen, former.since, now
@@ -488,7 +498,7 @@ class Arrivals:
                 self._moved.pop(former.now_at, None)
                 self._unkept.setdefault(former.now_at, missed)
             else:
-                self._lost.append(missed)
+                self._lose(missed)
         seen = set() if former is None else former.seen
         seen.add(inode)
         if len(self._looks) >= _MOST_UNKEPT:
@@ -496,6 +506,10 @@ class Arrivals:
             self._moved.clear()
         self._looks[path] = _Look(path, source, inode, is_written, is_made_here, now, seen)
         return seen
+
+    def _lose(self, unkept: _Unkept) -> None:
+        unkept.ended_at = time.monotonic()
+        self._lost.append(unkept)
 
     @contextmanager
     def _find(self, path: str) -> Iterator[Handle]:
@@ -642,13 +656,20 @@ class Arrivals:
             if arrival is not None:
                 arrival.release()
 
+    @property
+    def has_missed(self) -> bool:
+        """Whether a file was gone, or could not be kept, of which nothing more is known yet."""
+        return bool(self._lost or self._unkept)
+
     def take_lost(
-        self, is_known: Callable[[MissedFile], bool]
+        self, is_known: Callable[[MissedFile], bool], until: float
     ) -> list[tuple[str, int, LossReason]]:
         """Return the files that were written to, and gone before they were kept.
 
         That is the path by which each was followed, its source, and what became of it. `is_known`
-        says whether a scan has met the file: then it is kept.
+        says whether a scan has met the file: then it is kept. Nothing is said of what was missed
+        after `until`, a time of the monotonic clock. All notices of what happened before that have
+        been read.
         """
         now, epoch = time.monotonic(), time.time() - time.monotonic()
 
@@ -656,16 +677,32 @@ class Arrivals:
             since = epoch + unkept.since - _UNRESOLVED_SECONDS
             noticed = unkept.since if unkept.noticed is None else unkept.noticed
             return MissedFile(
-                path, unkept.source, unkept.inode, unkept.seen, since, noticed, unkept.is_version
+                path,
+                unkept.source,
+                unkept.inode,
+                unkept.seen,
+                since,
+                noticed,
+                until,
+                unkept.is_version,
             )
+
+        def is_early(unkept: _Unkept) -> bool:
+            """Return whether too little is known yet of a file whose end was read."""
+            is_young = unkept.is_version and now - unkept.since < _VERSION_SECONDS
+            return is_young or (unkept.ended_at or now) > until
 
         with self._lock:
             lost, self._lost = self._lost, []
-            young = [x for x in lost if x.is_version and now - x.since < _VERSION_SECONDS]
-            self._lost += young
-            lost = [x for x in lost if x not in young]
-            lost = [each for each in lost if not is_known(describe_missed(each, each.followed))]
+            self._lost += filter(is_early, lost)
+            lost = [
+                each
+                for each in lost
+                if not is_early(each) and not is_known(describe_missed(each, each.followed))
+            ]
             for path, unkept in list(self._unkept.items()):
+                if unkept.since > until:
+                    continue
                 if is_known(describe_missed(unkept, path)):
                     del self._unkept[path]
                     continue

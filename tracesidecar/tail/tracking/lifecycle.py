@@ -400,22 +400,27 @@ class Lifecycle:
             and 0 < file.changed_ns <= time.time_ns() - _FRESH_NS
         )
 
-    def is_met_since(self, file: File, noticed: float) -> bool:
-        """Return whether a scan first met a file after, or just before, a notice was read."""
-        met = self._met.get((file.device, file.inode), float("-inf"))
-        return met >= noticed - _NOTICE_SECONDS
+    def is_met_between(self, file: File, noticed: float, until: float) -> bool:
+        """Return whether a scan first met a file after, or just before, a notice was read.
 
-    def take_replaced(self, path: str, seen: Collection[tuple[int, int]], noticed: float) -> bool:
+        And before `until`. All are times of the monotonic clock.
+        """
+        met = self._met.get((file.device, file.inode), float("-inf"))
+        return noticed - _NOTICE_SECONDS <= met <= until
+
+    def take_replaced(
+        self, path: str, seen: Collection[tuple[int, int]], noticed: float, until: float
+    ) -> bool:
         """Return whether a scan has met a file at a path that is no longer known: once for each.
 
-        That is one of the last seconds, first met as `is_met_since` says, and none of the inodes in
-        `seen`.
+        That is one of the last seconds, first met as `is_met_between` says, and none of the inodes
+        in `seen`.
         """
         oldest = time.monotonic() - _REPLACED_SECONDS
         for inode, (met_at, since, met) in list(self._replaced.items()):
             if since < oldest:
                 del self._replaced[inode]
-            elif met_at == path and inode not in seen and met >= noticed - _NOTICE_SECONDS:
+            elif met_at == path and inode not in seen and noticed - _NOTICE_SECONDS <= met <= until:
                 del self._replaced[inode]
                 return True
         return False
