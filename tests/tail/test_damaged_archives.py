@@ -346,3 +346,35 @@ def test_a_whole_archive_that_is_deleted_is_no_loss(
     path.unlink()
     follower.turns(10)
     assert (follower.lines, follower.losses) == (writer.written, [])
+
+
+EMPTY = {"gz": gzip.compress(b""), "zst": b"\x50\x2a\x4d\x18\0\0\0\0"}
+
+
+@SUFFIXES
+def test_an_archive_that_goes_on_without_content_ends_there(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    # 16 MB of empty frames kept the lines of all sources waiting for minutes
+    first, last = writer.make(3), writer.make(1)
+    put(follower, suffix, PACK[suffix](first) + EMPTY[suffix] * 20_000 + PACK[suffix](last))
+    follower.turns(3)
+    assert follower.lines == writer.written[:3]
+    assert [(loss.reason, loss.offset) for loss in follower.losses] == [("corrupt", len(first))]
+    follower.restart()
+    follower.turns(3)
+    assert len(follower.lines) == 3
+    assert len(follower.losses) == 1
+
+
+@SUFFIXES
+def test_archives_of_empty_files_and_of_single_lines_are_read_to_the_end(
+    follower: Follower, suffix: str
+) -> None:
+    lines = [b'{"n":%d}\n' % number for number in range(8000)]
+    pack = PACK[suffix]
+    empty, rest = EMPTY[suffix] * 2000, b"".join(map(pack, lines[1:]))
+    put(follower, suffix, pack(lines[0]) + empty + rest)
+    follower.turns(3)
+    assert [each + b"\n" for each in follower.lines] == lines
+    assert follower.losses == []

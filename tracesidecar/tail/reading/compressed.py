@@ -30,6 +30,14 @@ _OUTPUT_BYTES = 256 * 1024
 _ZSTANDARD_INPUT_BYTES = 1024
 """Its decompressor does not limit its output; the most that a KiB can hold is 32 MiB."""
 
+_EMPTY_BYTES = 4 << 20
+"""So much input may have no content: the padding of a tape, the archives of empty files."""
+_MEMBER_BYTES = 1024
+"""What a member or frame counts as, beside its bytes: each takes time to begin, and 8 bytes of
+Zstandard are one."""
+_CONTENT_SHARE = 16
+"""Beyond these, input may count so many times its content: no compressor makes more of a line."""
+
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
@@ -85,8 +93,10 @@ class ArchiveError(Exception):
 class ArchiveFile:
     """Reads forward and keeps a window; a step back beyond it decompresses from the beginning.
 
-    Damage ends the content like the end of the file does: what stands before it is readable. So
-    does the limit of how much the file may expand, as if the rest were not written yet.
+    Damage ends the content like the end of the file does: what stands before it is readable.
+    Input that goes on and on without content is damage, too: looking for the next line in it would
+    keep all other files waiting. So does the limit of how much the file may expand end the content,
+    as if the rest were not written yet.
     """
 
     def __init__(
@@ -192,6 +202,8 @@ class _Stream:
         self._produced = 0
         self._lines = 0
         self._pending = b""
+        self._members = 0
+        self._zstandard = zstandard.ZstdDecompressor()
         self._member = self._begin()
         self._member_offset = 0
         self._member_start = 0
@@ -274,6 +286,9 @@ class _Stream:
         if self._salvaged is not None:
             return self._next_salvaged(self._salvaged)
         while True:
+            if self._has_hardly_content():
+                self._damaged_at = self._offset
+                raise ArchiveError("corrupt")
             if not self._pending:
                 self._pending = os.pread(self._descriptor, _INPUT_BYTES, self._offset)
                 self._offset += len(self._pending)
@@ -289,11 +304,21 @@ class _Stream:
             if data := self._step():
                 return self._limit(data)
 
+    def _has_hardly_content(self) -> bool:
+        """Return whether the input has far less content than any that a compressor made of lines.
+
+        What was read before, by another limit, identifies the file.
+        """
+        cost = self._offset + _MEMBER_BYTES * self._members
+        content = max(self._produced, LINE_BYTES * self._lines)
+        is_over = cost > _EMPTY_BYTES + _CONTENT_SHARE * content
+        return is_over and self._produced >= self._known
+
     def _begin(self) -> Any:
+        self._members += 1
+        # one decompressor for all frames: making another takes many times as long as a small frame
         return (
-            isal_zlib.decompressobj(wbits=31)
-            if self._is_gzip
-            else zstandard.ZstdDecompressor().decompressobj()
+            isal_zlib.decompressobj(wbits=31) if self._is_gzip else self._zstandard.decompressobj()
         )
 
     def _step(self) -> bytes:
