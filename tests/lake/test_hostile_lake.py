@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import json
 import os
 import tracemalloc
@@ -10,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -155,6 +159,72 @@ def test_a_manifest_that_is_too_large_is_not_read(shipped: Shipped, tmp_path: Pa
     tracemalloc.stop()
     for command in commands(shipped, tmp_path)[:-1]:
         assert main(command) == 65, command
+
+
+DEEP = b"[" * 200_000 + b"]" * 200_000
+
+
+@pytest.mark.parametrize("content", [b'{"x":' + DEEP + b"}", b'{"labels":' + DEEP + b"}"])
+def test_a_record_that_is_nested_very_deep_is_none(
+    shipped: Shipped, tmp_path: Path, content: bytes
+) -> None:
+    compaction = shipped.root / "_manifest" / "compact" / "v1" / "dt=2026-09-02" / "x.json"
+    for path in (manifest_of(shipped), compaction):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        for command in commands(shipped, tmp_path)[1:-1]:
+            assert main(command) == 65, command
+        path.unlink()
+
+
+def parquet(columns: Mapping[str, object]) -> bytes:
+    made = io.BytesIO()
+    pq.write_table(pa.table(columns), made)
+    return made.getvalue()
+
+
+FOREIGN = {
+    "a.parquet": b"PAR1" + b"\x15\xff" * 500 + (500).to_bytes(4, "little") + b"PAR1",
+    "b.parquet": parquet({"native_id": ["a", "b"]}),
+    "c.parquet": parquet({"schema_version": ["2", "2"], "event_id": ["a", "b"]}),
+    "d.jsonl": b'{"x":' + DEEP + b"}\n",
+    "e.jsonl": b'{"event_kind":"state","input_tokens":9223372036854775808}\n',
+}
+
+
+@pytest.mark.parametrize("file", FOREIGN)
+def test_an_object_that_is_none_of_ours_is_left_as_it_is(
+    shipped: Shipped, tmp_path: Path, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = FOREIGN[file]
+    root = "parquet/v1" if file.endswith(".parquet") else "v1"
+    names = [f"{root}/dt=2026-09-02/dialect=pi/{each}{file}" for each in "xy"]  # one is not due
+    for name in names:
+        (shipped.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (shipped.root / name).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    rows = 2 if file[0] in "bc" else 1
+    described = {"sha256": digest, "bytes": len(content), "rows": rows}
+    plant(shipped, {"objects": [{**described, "name": name} for name in names]})
+    for command in commands(shipped, tmp_path)[1:-1]:
+        assert main(command) == 65, command
+    assert "bug" not in "".join(capsys.readouterr())
+    assert all((shipped.root / name).read_bytes() == content for name in names)
+
+
+@pytest.mark.parametrize("file", ["x.jsonl", "x.parquet"])
+def test_of_an_object_that_is_larger_than_its_manifest_says_no_more_is_read(
+    shipped: Shipped, tmp_path: Path, file: str
+) -> None:
+    root = "parquet/v1" if file.endswith(".parquet") else "v1"
+    name = f"{root}/dt=2026-09-02/dialect=pi/{file}"
+    (shipped.root / name).parent.mkdir(parents=True, exist_ok=True)
+    with (shipped.root / name).open("wb") as made:  # a hole: it costs its owner nothing
+        made.truncate(1 << 42)
+    plant(shipped, {"objects": [{**OBJECT, "name": name}]})
+    [_, verifies, compacts, _] = commands(shipped, tmp_path)
+    assert main(verifies) == 65
+    assert main(compacts) == (0 if file.endswith(".parquet") else 65)  # a single one is not due
 
 
 @pytest.mark.parametrize(

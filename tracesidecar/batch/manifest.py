@@ -117,15 +117,17 @@ def decode_manifest(content: bytes) -> Manifest:
     Whoever may write to the store may write one: no name leads out of the lake, and no number is
     beyond what a file, a time or the journal has.
     """
-    manifest = msgspec.json.decode(content, type=Manifest)
     try:
+        manifest = msgspec.json.decode(content, type=Manifest)
         if not 0 <= manifest.time <= _LAST_TIME:
             raise ValueError("the time is out of bounds")
         for each in manifest.objects:
             require_object(each)
         for part in manifest.ranges:
             _check_range(part)
-    except ValueError as error:
+    except msgspec.DecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise msgspec.ValidationError(str(error)) from error
     return manifest
 

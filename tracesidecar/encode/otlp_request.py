@@ -69,7 +69,7 @@ def count_rejected_records(response: bytes, encoding: Literal["json", "protobuf"
             if encoding == "protobuf"
             else _read_rejected(response)
         )
-    except (ValueError, msgspec.MsgspecError):
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         return None
     return count if count >= 0 else None
 

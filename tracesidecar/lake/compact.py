@@ -150,7 +150,7 @@ class Compactor:
         """
         path = os.path.join(folder, f"{number:06d}-{os.path.basename(each.name)}")
         try:
-            found = examine(each.name, self._copy(each.name, path))
+            found = examine(each.name, self._copy(each.name, path), each.bytes)
         except FileNotFoundError:
             raise CannotRewrite(f"{each.name} is missing: run verify") from None
         if (found.sha256, found.rows) != (each.sha256, each.rows):

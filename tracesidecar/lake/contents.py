@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterable
@@ -28,8 +29,11 @@ class ExaminedObject:
     rows: int | None
 
 
-def examine(name: str, blocks: Iterable[bytes]) -> ExaminedObject:
-    """Read an object to its end; `blocks` is its content. Memory is that of one block."""
+def examine(name: str, blocks: Iterable[bytes], limit_bytes: int = sys.maxsize) -> ExaminedObject:
+    """Read an object to its end; `blocks` is its content. Memory is that of one block.
+
+    Of one that has more than `limit_bytes`, the block that goes beyond is the last one that counts.
+    """
     digest = hashlib.sha256()
     size_bytes = 0
     lines = _LineCounter(name)
@@ -41,6 +45,8 @@ def examine(name: str, blocks: Iterable[bytes]) -> ExaminedObject:
                 copy.write(block)  # the number of rows is at its end
             else:
                 lines.add(block)
+            if size_bytes > limit_bytes:
+                break
         rows = _parquet_rows(copy) if name.endswith(".parquet") else lines.count()
     return ExaminedObject(digest.hexdigest(), size_bytes, rows)
 
@@ -92,5 +98,5 @@ def _parquet_rows(file: BinaryIO) -> int | None:
     file.seek(0)
     try:
         return int(pq.read_metadata(file).num_rows)
-    except pa.ArrowException:
+    except (pa.ArrowException, OSError):  # the latter where its description is damaged
         return None

@@ -74,7 +74,7 @@ def compactions(
     for name, size_bytes in store.list(COMPACTIONS):
         try:
             yield name, msgspec.json.decode(_content(store, name, size_bytes), type=Compaction)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             on_unreadable(name)
 
 

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 _FEWEST_ROWS = 16
 
+_UNLIKE_EVENTS = (msgspec.DecodeError, RecursionError, OverflowError, KeyError, TypeError)
+"""What reading rows raises that are none of ours: nested very deep, with numbers beyond 64 bits,
+with columns that are missing, there twice, or of another type.
+"""
+
 
 class CannotRewrite(TraceSidecarError):
     """A partition does not match its manifests, or a newer program wrote it. It stays unchanged."""
@@ -40,7 +45,7 @@ def batches(path: str) -> Iterator[pa.RecordBatch]:
 
     try:
         yield from _from_parquet(path) if path.endswith(".parquet") else _from_lines(path)
-    except (msgspec.DecodeError, pa.ArrowException) as error:  # their messages may quote a row
+    except (pa.ArrowException, *_UNLIKE_EVENTS) as error:  # their messages may quote a row
         raise CannotRewrite(
             f"it cannot be read as events of this program ({type(error).__name__})"
         ) from None

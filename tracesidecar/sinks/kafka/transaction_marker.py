@@ -33,7 +33,7 @@ class TransactionMarker:
             batch_id, rejected = msgspec.json.decode(
                 text or '["",{}]', type=tuple[str, dict[int, str]]
             )
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return cls("", {})
         return cls(batch_id, rejected)
 
