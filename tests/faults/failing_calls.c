@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -90,7 +91,8 @@ OPENAT(openat)
 OPENAT(openat64)
 
 #define READ(name, offset_t) ssize_t name(int file, void *into, size_t size, offset_t at) { \
-    NEXT(name); return fails_open("read", file) ? -1 : next(file, into, size, at); }
+    NEXT(name); if (fails_open("read", file) || (at >= 4096 && fails_open("page", file))) return -1; \
+    return next(file, into, size, at); }
 READ(pread, off_t)
 READ(pread64, off64_t)
 
@@ -127,4 +129,23 @@ DIR *opendir(const char *path) {
 
 DIR *fdopendir(int folder) {
     NEXT(fdopendir); return fails_open("list", folder) ? NULL : next(folder);
+}
+
+#define LOOK(name, status) int name(const char *path, struct status *found) { \
+    NEXT(name); return fails("look", path) ? -1 : next(path, found); }
+LOOK(stat, stat)
+LOOK(stat64, stat64)
+LOOK(lstat, stat)
+LOOK(lstat64, stat64)
+
+#define LOOKAT(name, status) \
+    int name(int folder, const char *path, struct status *found, int flags) { \
+    NEXT(name); char whole_path[PATH_MAX]; \
+    if (fails("look", whole(folder, path, whole_path))) return -1; \
+    return next(folder, path, found, flags); }
+LOOKAT(fstatat, stat)
+LOOKAT(fstatat64, stat64)
+
+int access(const char *path, int mode) {
+    NEXT(access); return fails("look", path) ? -1 : next(path, mode);
 }

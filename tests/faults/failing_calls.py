@@ -31,7 +31,10 @@ def build_library(folder: Path) -> Path:
 
 
 class FailingCalls:
-    """Which calls fail: `open`, `read`, `write`, `fsync`, `link`, `list`, below a path."""
+    """Which calls fail: `open`, `read`, `write`, `fsync`, `link`, `list`, `look`, below a path.
+
+    `look` are stat(2) and access(2), `page` are reads of what is beyond the first page.
+    """
 
     def __init__(self, library: Path, folder: Path) -> None:
         self._library = library

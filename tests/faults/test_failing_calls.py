@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -106,6 +107,59 @@ def test_a_state_directory_that_fails_at_the_start_is_waited_for(
     sidecar.arrives(len(lines))
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter(lines)
+
+
+@pytest.mark.parametrize("number", [errno.ENOTCONN, *PASSING[1:]])
+@pytest.mark.parametrize("place", ["traces", "state"])
+def test_a_directory_that_cannot_be_looked_at_at_the_start_is_waited_for(
+    number: int, place: str, sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    """A server that is away is no mistake in the configuration, and 78 would end it for good."""
+    sidecar.traces = sidecar.folder / "agent"  # a name with which nothing else begins
+    sidecar.traces.mkdir()
+    sidecar.configure(LAKE.format(lake=sidecar.lake))
+    lines = number_lines(0, 10)
+    append(sidecar.traces / "a.jsonl", lines)
+    directory = sidecar.traces if place == "traces" else sidecar.state
+    before = calls.begin(number, directory, "look", "open", "list")
+    checked = sidecar.call("check-config", stdin=b"", **calls.environment)
+    assert checked.returncode == 0, checked.stderr
+    if place == "traces":
+        said = " ".join((checked.stdout + checked.stderr).decode().split())
+        assert f"cannot be read now: {os.strerror(number)}" in said
+    sidecar.start(**calls.environment)
+    calls.wait_for_more(before)
+    sidecar.wait_for_event("service.ready" if place == "traces" else "state.unavailable")
+    calls.wait_for_more(calls.count)
+    assert not sidecar.has_ended(), sidecar.events()
+    calls.end()
+    sidecar.arrives(len(lines))
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(lines)
+
+
+def test_a_page_of_the_journal_that_cannot_be_read_is_no_damage(
+    sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    """SQLite calls its schema malformed if the disk cannot read it."""
+    lines = number_lines(0, 10)
+    append(sidecar.traces / "a.jsonl", lines)
+    assert sidecar.ship().returncode == 0
+    append(sidecar.traces / "a.jsonl", number_lines(10, 10))
+    before = calls.begin(errno.EIO, sidecar.state / "journal.sqlite", "page")
+    asked = sidecar.call("status", stdin=b"", **calls.environment)
+    assert (asked.returncode, b"is damaged" in asked.stderr) == (75, False)
+    sidecar.start(**calls.environment)
+    calls.wait_for_more(before)
+    sidecar.wait_for_event("state.unavailable")
+    calls.wait_for_more(calls.count)
+    assert not sidecar.has_ended()
+    problems = {str(each.get("problem")) for each in sidecar.events()}
+    assert any("look at the disk" in problem for problem in problems)
+    calls.end()
+    sidecar.arrives(20)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 20))
 
 
 @pytest.mark.parametrize("number", PASSING)

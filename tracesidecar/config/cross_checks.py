@@ -15,7 +15,7 @@ from tracesidecar.dialects import select_dialect
 from tracesidecar.encode import EXTENSIONS, lake_root, partition_folder
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.extras import install_command
-from tracesidecar.journal import parse_recipient
+from tracesidecar.journal import parse_recipient, passes
 from tracesidecar.sanitize import (
     AllowedPaths,
     CustomRules,
@@ -56,19 +56,25 @@ def contradictions(configuration: Configuration) -> Iterator[Problem]:
         yield Problem(("state_directory",), trouble)
 
 
-def absent_directories(configuration: Configuration) -> Iterator[Problem]:
-    """Yield the watched directories that do not exist yet.
+def unavailable_directories(configuration: Configuration) -> Iterator[Problem]:
+    """Yield the watched directories that do not exist yet, or cannot be read now.
 
-    That is no mistake: an agent may create them later.
+    That is no mistake: an agent may create them later, and a disk or a server may come back.
     """
     for index, source in enumerate(configuration.source):
         for position, pattern in enumerate(source.include):
             directory = find_watched_directory(pattern)
-            if not os.path.exists(directory):
-                message = (
-                    f'the directory "{directory}" of source "{source.name}" does not exist (yet)'
-                )
+            if trouble := _describe_absence(directory):
+                message = f'the directory "{directory}" of source "{source.name}" {trouble}'
                 yield Problem(("source", index, "include", position), message)
+
+
+def _describe_absence(directory: str) -> str | None:
+    try:
+        os.stat(directory)
+    except OSError as error:
+        return f"cannot be read now: {error.strerror}" if passes(error) else "does not exist (yet)"
+    return None
 
 
 def _names(key: str, names: list[str]) -> Iterator[Problem]:
@@ -241,7 +247,8 @@ def _unreadable(pattern: str) -> Iterator[str]:
     except NotADirectoryError:
         yield f'"{place}" cannot exist: a parent of it is not a directory'
     except OSError as error:
-        yield f'the {kind} "{place}" cannot be read: {error.strerror}'
+        if not passes(error):
+            yield f'the {kind} "{place}" cannot be read: {error.strerror}'
     else:
         if is_file and stat.S_ISDIR(mode):
             yield (
@@ -250,7 +257,7 @@ def _unreadable(pattern: str) -> Iterator[str]:
             )
         elif not is_file and not stat.S_ISDIR(mode):
             yield f'"{place}" is not a directory'
-        elif not os.access(place, os.R_OK if is_file else os.R_OK | os.X_OK):
+        elif not _allows(place, os.R_OK if is_file else os.R_OK | os.X_OK):
             permission = "read" if is_file else "read and search"
             yield (
                 f'the {kind} "{place}" cannot be read by this user; '
@@ -259,15 +266,49 @@ def _unreadable(pattern: str) -> Iterator[str]:
 
 
 def _unusable(directory: str) -> str | None:
-    """Return why the state directory cannot be created or written, or None if it can."""
+    """Return why the state directory cannot be created or written, or None if it can.
+
+    What cannot be known now is left to the start, which waits for it.
+    """
     place = directory
-    while not os.path.lexists(place):
-        place = os.path.dirname(place)
-    if not os.path.isdir(place):
+    try:
+        while (mode := _find_mode(place)) is None:
+            place = os.path.dirname(place)
+    except OSError:
+        return None
+    if not stat.S_ISDIR(mode):
         return f'"{place}" is not a directory'
-    if not os.access(place, os.W_OK | os.X_OK):
+    if not _allows(place, os.W_OK | os.X_OK):
         return (
             f'the state directory "{directory}" cannot be written: '
             f'this user may not write to "{place}"; grant it, or set state_directory'
         )
     return None
+
+
+def _find_mode(path: str) -> int | None:
+    """Return the mode of what is at a path: None if nothing is, 0 if a link leads nowhere.
+
+    Raise OSError if that cannot be known now.
+    """
+    try:
+        return os.stat(path).st_mode
+    except OSError as error:
+        if passes(error):
+            raise
+        return 0 if os.path.islink(path) else None
+
+
+def _allows(place: str, access: int) -> bool:
+    """Return whether this user may use a directory or file so, or that cannot be known now.
+
+    access(2) also says no if a disk or a server fails, and Python does not show why.
+    """
+    if os.access(place, access):
+        return True
+    try:
+        os.close(os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        os.stat(os.path.join(place, "."))
+    except OSError as error:
+        return passes(error)
+    return False

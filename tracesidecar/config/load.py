@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import tomli
 
 from tracesidecar.config.build import ConfigurationBuilder
-from tracesidecar.config.cross_checks import absent_directories, contradictions
+from tracesidecar.config.cross_checks import contradictions, unavailable_directories
 from tracesidecar.config.decode import OptionsDecoder
 from tracesidecar.config.defaults import make_embedded_default
 from tracesidecar.config.exposures import exposures
@@ -156,7 +156,7 @@ def _check(
     accepted = [each for each in found if not each.is_rejected]
     contradicting = [*contradictions(configuration), *find_mixed_tenants(configuration)]
     problems = _mask([*contradicting, *rejected], pieces)
-    warnings = _mask([*absent_directories(configuration), *accepted], pieces) if path else []
+    warnings = _mask([*unavailable_directories(configuration), *accepted], pieces) if path else []
     return ConfigurationReport(
         path,
         separate_tenants(configuration),

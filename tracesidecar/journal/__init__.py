@@ -35,7 +35,7 @@ from tracesidecar.journal.state_directory import (
     find_state_directory,
     prepare_state_directory,
 )
-from tracesidecar.journal.trouble import explain_os
+from tracesidecar.journal.trouble import explain_os, passes
 
 __all__ = [
     "JOURNAL_NAME",
@@ -64,6 +64,7 @@ __all__ = [
     "load_deliveries",
     "make_quarantined_line",
     "parse_recipient",
+    "passes",
     "prepare_state_directory",
     "save_deliveries",
     "sweep_sealed",

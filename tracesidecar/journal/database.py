@@ -22,7 +22,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from tracesidecar.errors import JournalMissing, StateError
+from tracesidecar.errors import JournalMissing, StateError, StateUnavailable
 from tracesidecar.journal import schema
 from tracesidecar.journal.trouble import explain_damage, explain_os, explain_sqlite
 
@@ -40,6 +40,7 @@ LOCK_PIECE_MILLISECONDS = 100
 """How long it waits at a time, between two looks at whether it still may."""
 
 IDS_AT_A_TIME = 500
+_READ_BYTES = 1 << 20
 PAGES_KEPT = 250
 """How many free pages stay in the file, for what comes next."""
 
@@ -68,15 +69,7 @@ class JournalDatabase:
         if not _require_regular_files(path):
             _create_privately(path)
         _narrow_modes(path)
-        with _explain_errors(path, is_open=False):
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            database = cls(db, path)
-            try:
-                database._prepare()
-            except BaseException:
-                db.close()
-                raise
-        return database
+        return cls._open_surely(path, JournalDatabase._prepare)
 
     @classmethod
     def open_beside(cls, state_directory: str, *pragmas: str) -> JournalDatabase:
@@ -90,14 +83,36 @@ class JournalDatabase:
             raise JournalMissing(
                 f"there is no journal at {path}: nothing has run with this state directory yet"
             )
+
+        def prepare(database: JournalDatabase) -> None:
+            for pragma in (f"busy_timeout={LOCK_PIECE_MILLISECONDS}", *pragmas):
+                database._execute(f"PRAGMA {pragma}")
+            database._check(database.meta("schema"))
+            database._require_whole_schema()
+
+        return cls._open_surely(path, prepare)
+
+    @classmethod
+    def _open_surely(cls, path: str, prepare: Callable[[JournalDatabase], None]) -> JournalDatabase:
+        """Open a file, and call it unusable only if it is so twice and can be read to its end.
+
+        If the disk cannot read a page of the schema, SQLite calls that malformed (3.40).
+        """
+        try:
+            return cls._open(path, prepare)
+        except StateUnavailable:
+            raise
+        except StateError:
+            _require_readable(path)
+            return cls._open(path, prepare)
+
+    @classmethod
+    def _open(cls, path: str, prepare: Callable[[JournalDatabase], None]) -> JournalDatabase:
         with _explain_errors(path, is_open=False):
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             database = cls(db, path)
             try:
-                for pragma in (f"busy_timeout={LOCK_PIECE_MILLISECONDS}", *pragmas):
-                    database._execute(f"PRAGMA {pragma}")
-                database._check(database.meta("schema"))
-                database._require_whole_schema()
+                prepare(database)
             except BaseException:
                 db.close()
                 raise
@@ -284,7 +299,8 @@ class JournalDatabase:
     def _repair_indexes(self) -> None:
         """Rebuild the indexes if the file is damaged, and keep that if nothing else was."""
         problem = self._find_problem()
-        if not problem:
+        # a page that could not be read once is a problem, too, but no damage
+        if not problem or not self._find_problem():
             return
         try:
             with self.transaction() as db:
@@ -406,6 +422,25 @@ def _require_regular_files(path: str) -> bool:
             )
         is_there |= each == path
     return is_there
+
+
+def _require_readable(path: str) -> None:
+    """Raise StateUnavailable if the disk cannot read the journal, or what is kept beside it, now.
+
+    No connection of this process may be open: to close a file drops the locks that it has there.
+    """
+    for each in (path, f"{path}-wal"):
+        try:
+            with open(each, "rb", buffering=0) as file:
+                at = 0
+                while read := len(os.pread(file.fileno(), _READ_BYTES, at)):
+                    at += read
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise explain_os(
+                "read the journal", each, error, "run this as the user of the daemon, or as root"
+            ) from error
 
 
 def list_in_parts(ids: Iterable[int]) -> Iterator[str]:

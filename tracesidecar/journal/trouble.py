@@ -35,8 +35,21 @@ _PASSING = {
     errno.EINTR: "nothing is needed",
     errno.EBUSY: "look at what uses its file system",
     errno.ENOLCK: "look at the lock service of its file system",
-    errno.ESTALE: "look at the server of its file system",
-    errno.ETIMEDOUT: "look at the server of its file system",
+    **dict.fromkeys(
+        (
+            errno.ESTALE,
+            errno.ETIMEDOUT,
+            errno.ENOTCONN,
+            errno.EREMOTEIO,
+            errno.EHOSTDOWN,
+            errno.EHOSTUNREACH,
+            errno.ENETDOWN,
+            errno.ENETUNREACH,
+            errno.ECONNREFUSED,
+            errno.ECONNRESET,
+        ),
+        "look at the server of its file system",
+    ),
 }
 """What a person can do about the operating system's errors that pass."""
 
