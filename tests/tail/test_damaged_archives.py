@@ -150,6 +150,25 @@ def test_an_archive_of_a_few_bytes_is_not_taken_for_text(
     assert follower.torn == []
 
 
+@pytest.mark.parametrize("variant", [0, 15])
+@pytest.mark.parametrize("seen", [2, 12, 1 << 20])
+def test_an_archive_that_begins_with_a_skippable_frame_is_read(
+    follower: Follower, writer: Writer, variant: int, seen: int
+) -> None:
+    """pzstd writes one before each frame, with the frame's size in it (RFC 8878, section 3.1.2)."""
+    archive = b""
+    for _ in range(3):
+        frame = PACK["zst"](writer.make(20))
+        archive += bytes([0x50 + variant]) + b"\x2a\x4d\x18\x04\0\0\0"
+        archive += len(frame).to_bytes(4, "little") + frame
+    path = put(follower, "zst", archive[:seen])
+    follower.turns(3)
+    path.write_bytes(archive)
+    follower.turns(3)
+    assert follower.lines == writer.written
+    assert (follower.torn, follower.losses) == ([], [])
+
+
 @SUFFIXES
 @pytest.mark.parametrize("lines", [1, 20, 60_000])
 @pytest.mark.parametrize("back", [1, 4])

@@ -38,8 +38,14 @@ Zstandard are one."""
 _CONTENT_SHARE = 16
 """Beyond these, input may count so many times its content: no compressor makes more of a line."""
 
-_MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_SKIPPABLE = tuple(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60))
+"""What may come before the first frame of a .zst (RFC 8878, section 3.1.2); pzstd writes it."""
 
+_MAGIC: dict[bytes, Compression] = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    **dict.fromkeys(_SKIPPABLE, "zstd"),
+}
 
 _SHORT_BYTES = 1 << 20
 _REST_SECONDS = 3.0
