@@ -9,9 +9,11 @@ import gzip
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -488,6 +490,33 @@ def test_state_and_traces_that_were_copied_go_on_and_say_so(sidecar: Sidecar) ->
     assert notices(sidecar) == ["state.copied"]
     assert b"another machine" not in sidecar.ship().stderr, "once"
     assert verify(sidecar)
+
+
+@pytest.mark.parametrize("way", ["after a stop", "from a running daemon"])
+def test_a_journal_that_is_restored_in_place_is_announced(sidecar: Sidecar, way: str) -> None:
+    """`cp` writes into the file that is there: only what is in it shows that it is older."""
+    lines = ship_lines(sidecar)
+    journal, backup = sidecar.state / "journal.sqlite", sidecar.folder / "yesterday"
+    shutil.copy(journal, backup)
+    append(sidecar.traces / "new.jsonl", number_lines(1000, 10))
+    if way == "from a running daemon":
+        sidecar.start()
+        sidecar.arrives(len(lines) + 10)
+        with closing(sqlite3.connect(journal)) as db, closing(sqlite3.connect(backup)) as copy:
+            db.backup(copy)
+        append(sidecar.traces / "new.jsonl", number_lines(1010, 10))
+        sidecar.arrives(len(lines) + 20)
+        assert sidecar.stop() == 0
+    else:
+        assert sidecar.ship().returncode == 0
+    inode = journal.stat().st_ino
+    shutil.copy(backup, journal)
+    assert journal.stat().st_ino == inode
+    done = sidecar.ship()
+    assert done.returncode == 0
+    assert b"was restored from a backup" in done.stderr
+    assert notices(sidecar) == ["state.copied"]
+    assert b"was restored" not in sidecar.ship().stderr, "once"
 
 
 def in_a_world_with_another_host_name(

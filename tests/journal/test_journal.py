@@ -281,6 +281,22 @@ def test_sinks_that_commit_side_by_side_are_all_noted_as_delivered(
     assert load_deliveries(str(tmp_path)).sinks == sinks
 
 
+def test_how_much_the_journal_has_is_noted_beside_it_from_time_to_time(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal that is restored after a kill has less than was noted before it."""
+    monkeypatch.setattr("tracesidecar.journal.journal.NOTE_SECONDS", 0.0)
+    journal.sinks.begin("lake", "directory:/lake", {})
+    for count in range(1, 4):
+        journal.commit(Commit("lake", None, {}, (), lines=1), lambda _point: None)
+        assert load_deliveries(str(tmp_path)).batches == {"lake": count}
+    (row,) = journal.sinks.load()
+    noted = load_deliveries(str(tmp_path))
+    assert noted.is_ahead([row._replace(batches=2)])
+    assert not noted.is_ahead([row])
+    assert not noted.is_ahead([row._replace(batches=0, destination="directory:/other")])
+
+
 def test_the_write_ahead_log_is_cut_back_after_a_large_transaction(
     journal: Journal, tmp_path: Path
 ) -> None:

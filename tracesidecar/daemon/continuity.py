@@ -95,7 +95,8 @@ def announce_move(state_directory: str, journal: Journal) -> None:
     """
     known = load_deliveries(state_directory)
     place = journal.file.describe_place()
-    sinks = {row.name: row.destination for row in journal.sinks.load() if row.batches}
+    rows = journal.sinks.load()
+    sinks = {row.name: row.destination for row in rows if row.batches}
     if known.is_elsewhere(place):
         _announce(
             journal,
@@ -105,7 +106,7 @@ def announce_move(state_directory: str, journal: Journal) -> None:
             "new. To start over, empty the directory before the next start. Never run two machines "
             "with copies of the same directory",
         )
-    elif sinks and known.inode not in (0, place.inode):
+    elif sinks and (known.inode not in (0, place.inode) or known.is_ahead(rows)):
         _announce(
             journal,
             "state.copied",

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 
 import msgspec
 
 from tracesidecar.directories import open_regular
 from tracesidecar.journal.private_file import make_private_file
+from tracesidecar.journal.sinks import SinkRow
 
 FILE_NAME = "deliveries.json"
 
 
 class Deliveries(msgspec.Struct, frozen=True):
-    """`sinks` is sink → destination; the rest says where the journal was when this was written.
+    """`sinks` is sink → destination, `batches` how many batches of each the journal had at least.
 
-    `machine` is /etc/machine-id, empty where there is none; `inode` is that of the journal.
+    The rest says where the journal was when this was written: `machine` is /etc/machine-id, empty
+    where there is none; `inode` is that of the journal.
     """
 
     sinks: dict[str, str] = {}
     machine: str = ""
     host: str = ""
     inode: int = 0
+    batches: dict[str, int] = {}
 
     def is_elsewhere(self, now: Deliveries) -> bool:
         """Return whether the directory was copied from another machine.
@@ -37,6 +41,17 @@ class Deliveries(msgspec.Struct, frozen=True):
         if self.machine and now.machine and self.machine != now.machine:
             return True
         return bool(self.inode) and self.host != now.host and self.inode != now.inode
+
+    def is_ahead(self, sinks: Iterable[SinkRow]) -> bool:
+        """Return whether the journal, which has these sinks, has had more of one of them before.
+
+        A backup that is copied over the journal leaves it the same file.
+        """
+        return any(
+            row.destination == self.sinks.get(row.name)
+            and row.batches < self.batches.get(row.name, 0)
+            for row in sinks
+        )
 
 
 def load_deliveries(state_directory: str) -> Deliveries:

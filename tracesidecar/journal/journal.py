@@ -6,16 +6,18 @@ may request that quarantined lines be redriven or dropped.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 from msgspec.structs import replace
 
-from tracesidecar.errors import StateUnavailable
+from tracesidecar.errors import StateError, StateUnavailable
 from tracesidecar.journal.counters import CounterTable
 from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.journal.deliveries import load_deliveries, save_deliveries
@@ -36,6 +38,9 @@ log = structlog.get_logger()
 
 PAGES_AT_ONCE = 1000
 """How many free pages leave the file in a second: a commit waits no longer than for these."""
+
+NOTE_SECONDS = 60.0
+"""How often is noted beside the journal how much it has, while there are commits."""
 
 LAST_PAGES_AT_ONCE = 10_000
 LAST_SHRINK_SECONDS = 2.0
@@ -75,6 +80,7 @@ class Journal:
         self._newly_rejected = 0
         self._noted: set[str] = set()
         self._noting = threading.Lock()
+        self._note_at = math.inf
         self.losses = LossTable(database)
         self.identities = IdentityTable(database)
         self.segments = SegmentTable(database, self.losses, self.identities)
@@ -113,6 +119,9 @@ class Journal:
     def close(self) -> None:
         """Make the file smaller, and close it; nothing is lost if this is not called."""
         if self._is_writer:
+            with suppress(StateError, OSError):  # the next start can compare less
+                self.file.require()
+                self.note_deliveries({})
             until = time.monotonic() + LAST_SHRINK_SECONDS
             while self.shrink(LAST_PAGES_AT_ONCE) and time.monotonic() < until:
                 pass
@@ -185,25 +194,29 @@ class Journal:
             self.counters.add(db, commit.counts)
             self.counters.raise_to(db, commit.totals)
         self._newly_rejected += rejected
-        if commit.lines and commit.sink not in self._noted:
+        if commit.lines and (commit.sink not in self._noted or time.monotonic() >= self._note_at):
             destination = self.sinks.find_destination(commit.sink)
             self.note_deliveries({commit.sink: destination} if destination else {})
         return rejected
 
     def note_deliveries(self, sinks: Mapping[str, str]) -> None:
-        """Note beside the journal that sinks (name → destination) have delivered something.
+        """Note beside the journal which sinks (name → destination) have delivered, and how much.
 
-        It is for the case that the journal is lost. If it cannot be written, it is tried again at
-        the next commit.
+        These sinks are added to those that are noted there. It is for the case that the journal is
+        lost, or replaced by an older one. If it cannot be written, it is tried again at the next
+        commit.
         """
         directory = os.path.dirname(self._database.path)
         with self._noting:  # sinks commit side by side
             known, place = load_deliveries(directory), self.file.describe_place()
-            fresh = replace(place, sinks=known.sinks | dict(sinks))
+            noted = known.sinks | dict(sinks)
+            batches = {row.name: row.batches for row in self.sinks.load() if row.name in noted}
+            fresh = replace(place, sinks=noted, batches=batches)
             try:
-                if sinks and fresh != known:
+                if noted and fresh != known:
                     save_deliveries(directory, fresh)
             except OSError as error:
                 log.warning("journal.unwritable", problem=error.strerror)
             else:
                 self._noted |= sinks.keys()
+                self._note_at = time.monotonic() + NOTE_SECONDS
