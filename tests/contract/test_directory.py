@@ -124,6 +124,19 @@ async def test_leftovers_of_a_crash_are_removed_at_start_and_those_of_the_living
             assert files(lake) == [living]
 
 
+async def test_a_lake_that_is_removed_is_waited_for_and_not_made_elsewhere(
+    sink: directory.DirectorySink, lake: Path
+) -> None:
+    """Its file system may just not be mounted: what is written below would be hidden later."""
+    shutil.rmtree(lake)
+    with pytest.raises(RetryLater, match="its file system is not mounted") as caught:
+        await sink.send(batch_of(lines_of(3)))
+    assert caught.value.reason == "not_found"
+    assert not lake.exists()
+    lake.mkdir()
+    await sink.send(batch_of(lines_of(3)))
+
+
 async def test_exists_knows_names_below_the_path(sink: directory.DirectorySink) -> None:
     batch = batch_of(lines_of(3))
     name = batch.objects[0].name

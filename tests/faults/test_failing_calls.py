@@ -162,6 +162,25 @@ def test_a_page_of_the_journal_that_cannot_be_read_is_no_damage(
     assert Counter(sidecar.lines()) == Counter(number_lines(0, 20))
 
 
+def test_a_journal_that_takes_no_new_file_is_a_reason_not_to_be_ready(
+    sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    """Nothing new was read while its disk was full, and all pages said that all was well."""
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
+    sidecar.start(**calls.environment)
+    sidecar.arrives(10)
+    wait_until(lambda: sidecar.get("/readyz")[0] == 200)
+    before = calls.begin(errno.ENOSPC, sidecar.state / "journal.sqlite", "write")
+    append(sidecar.traces / "b.jsonl", number_lines(10, 10))
+    calls.wait_for_more(before)
+    wait_until(lambda: b"the files cannot be scanned now: the journal" in sidecar.get("/readyz")[1])
+    assert b"cannot be scanned" in sidecar.call("status", stdin=b"").stdout
+    calls.end()
+    sidecar.arrives(20)
+    wait_until(lambda: sidecar.get("/readyz")[0] == 200)
+    assert sidecar.stop() == 0
+
+
 @pytest.mark.parametrize("number", PASSING)
 @pytest.mark.parametrize("call", ["write", "fsync"])
 def test_a_journal_that_fails_at_the_end_is_no_bug_and_no_mistake_of_a_person(

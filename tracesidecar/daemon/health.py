@@ -314,7 +314,9 @@ class HealthMonitor:
         unseen = now - stock.scanned_at
         if self.stuck_seconds > STALL_SECONDS:
             yield f"the worker thread has been standing still for {self.stuck_seconds:.0f} s"
-        if stock.scan is None:
+        if problem := self._service.scans.problem:
+            yield f"the files cannot be scanned now: {problem}"
+        elif stock.scan is None:
             yield "the first scan of the files is not over"
         elif (
             unseen > STALL_SECONDS

@@ -37,7 +37,8 @@ class ScanProgress:
 class ScanLoop:
     """Scans at each poll, and earlier when `wake` is set. For the event loop.
 
-    `first_scan` is set after the first scan that succeeded.
+    `first_scan` is set after the first scan that succeeded. `problem` says why the last one failed,
+    empty if it did not.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ScanLoop:
         self._wake = wake or asyncio.Event()
         self.first_scan = asyncio.Event()
         self.progress = ScanProgress()
+        self.problem = ""
         self._worker = worker
         self._group = group
         self._journal = journal
@@ -73,14 +75,13 @@ class ScanLoop:
     async def try_to_scan(self, *, full: bool) -> Scan | None:
         """Scan; return None if that failed. The next scan finds what this one did not report."""
         try:
-            return await self.scan(full=full)
+            found = await self.scan(full=full)
         except (StateUnavailable, OSError) as error:
-            log.error(
-                "collect.scan_failed",
-                kind=type(error).__name__,
-                problem=getattr(error, "strerror", None) or str(error),
-            )
+            self.problem = getattr(error, "strerror", None) or str(error)
+            log.error("collect.scan_failed", kind=type(error).__name__, problem=self.problem)
             return None
+        self.problem = ""
+        return found
 
     async def scan_until_settled(self, seconds: float) -> None:
         """Scan until it is known of every file whether it is new, a copy, moved or gone.

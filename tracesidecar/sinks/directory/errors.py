@@ -12,6 +12,11 @@ _NOT_A_FOLDER = (
     "a file is where a folder should be: correct path (a symbolic link below it is not followed)"
 )
 
+_GONE = (
+    "it was removed, or its file system is not mounted: mount it, or make the folder "
+    "(a start of tracesidecar does that, too)"
+)
+
 _ADVICE: Mapping[int, RetryAdvice] = {
     errno.ENOSPC: ("no_space", "make room on its file system"),
     errno.EDQUOT: ("no_space", "raise the quota or make room"),
@@ -19,6 +24,7 @@ _ADVICE: Mapping[int, RetryAdvice] = {
     errno.EPERM: ("denied", _RIGHTS),
     errno.EROFS: ("read_only", "mount its file system for writing"),
     errno.EIO: ("io", "check the disk"),
+    errno.ENOENT: ("not_found", _GONE),
     errno.ENOTDIR: ("not_found", _NOT_A_FOLDER),
     errno.EEXIST: ("not_found", _NOT_A_FOLDER),
     errno.ELOOP: ("not_found", "correct path"),
