@@ -16,7 +16,7 @@ from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.ids import REVISED
 from tracesidecar.dialects.interpreter import Identify, Interpreter
-from tracesidecar.dialects.registry import load_dialect
+from tracesidecar.dialects.registry import DIALECT_NAMES, load_dialect
 from tracesidecar.dialects.state import FileIdentity, FileState
 from tracesidecar.rotation import rank_in_family, strip_rotation
 
@@ -83,6 +83,18 @@ def test_a_file_that_names_no_conversation_is_one_of_its_own(
     folder: str, name: str, expected: str
 ) -> None:
     assert FileName(f"/t/{folder}/{name}.jsonl", folder).conversation == expected
+
+
+def test_a_backslash_in_a_name_is_no_folder() -> None:
+    # unpacked from an archive of Windows: both were the conversation `messages`
+    one, other = (FileName(f"/t/{folder}\\messages.jsonl") for folder in "ab")
+    assert (one.conversation, other.conversation) == ("a\\messages", "b\\messages")
+    assert one.family != other.family
+    for dialect in DIALECT_NAMES:
+        names = [FileName(f"/t/{each}\\s/wire.jsonl", f"{each}\\s") for each in "ab"]
+        states = [load_dialect(dialect).begin(each) for each in names]
+        named = [getattr(state, "conversation", None) for state in states]
+        assert named[0] is None or named[0] != named[1], dialect
 
 
 @pytest.mark.parametrize("name", [UUID, UUID.replace("-", ""), ULID])

@@ -8,7 +8,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -53,7 +53,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise files in the folder where Cursor keeps transcripts."""
-    return "/agent-transcripts/" in path.replace("\\", "/") and (
+    return "/agent-transcripts/" in with_slashes(path) and (
         "role" in line or line.get("type") == "turn_ended"
     )
 
@@ -64,7 +64,7 @@ def begin(file: FileName) -> State:
     `agent-transcripts/<conversation>[/<conversation>].jsonl`, and
     `<conversation>/subagents/<agent>.jsonl`.
     """
-    folders = file.path.replace("\\", "/").split("/")
+    folders = with_slashes(file.path).split("/")
     is_subagent = len(folders) >= 3 and folders[-2] == "subagents"
     has_folder = len(folders) >= 2 and folders[-2] == file.stem
     return State(

@@ -72,7 +72,7 @@ class FileName:
 
     @property
     def _basename(self) -> str:
-        return posixpath.basename(self.path.replace("\\", "/"))
+        return posixpath.basename(with_slashes(self.path))
 
     def _name_place(self, name: str, levels: int) -> str:
         place = self._folder_above(levels)
@@ -90,6 +90,15 @@ class FileName:
             root = f"{OTHER_ROOT}{number}/"
         names = folder.split("/")
         return root + "/".join(names[: max(0, len(names) - levels)])
+
+
+def with_slashes(path: str) -> str:
+    """Return a path with slashes between its parts; only a path of Windows has none.
+
+    Elsewhere a backslash is a character like any other: archives of Windows that are unpacked there
+    make files such as `a\\x.jsonl`, and `b\\x.jsonl` is another one.
+    """
+    return path if "/" in path else path.replace("\\", "/")
 
 
 def _stem(name: str) -> str:

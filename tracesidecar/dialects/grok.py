@@ -9,7 +9,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, Outcome
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import (
     JsonObject,
     acp_tool,
@@ -47,7 +47,7 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 def begin(file: FileName) -> State:
     """Take directory and session from `…/sessions/<directory, percent-encoded>/<session>/`."""
-    parts = file.path.replace("\\", "/").split("/")
+    parts = with_slashes(file.path).split("/")
     if "sessions" not in parts[:-3]:
         return State()
     return State(file.name_conversation(parts[-2], levels=1), unquote(parts[-3]))
@@ -56,7 +56,7 @@ def begin(file: FileName) -> State:
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise files below `.grok/sessions`, and lines that are an ACP session update."""
     return (
-        "/.grok/sessions/" in path.replace("\\", "/")
+        "/.grok/sessions/" in with_slashes(path)
         or text(at(line, "params", "update", "sessionUpdate")) is not None
     )
 

@@ -12,7 +12,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import (
     JsonObject,
     acp_tool,
@@ -89,7 +89,7 @@ def begin(file: FileName) -> State:
     `conversations/<conversation>/events/event-00000-<id>.json`; elsewhere the file is the
     conversation.
     """
-    folders = file.path.replace("\\", "/").split("/")
+    folders = with_slashes(file.path).split("/")
     is_named = len(folders) >= 3 and folders[-2] == "events"
     return State(file.name_conversation(folders[-3], levels=2) if is_named else None)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -117,7 +117,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the folders of the three programs, and the header of a session."""
-    if _PATH.search(path.replace("\\", "/")):
+    if _PATH.search(with_slashes(path)):
         return True
     return (
         line.get("type") == "session"
@@ -129,7 +129,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 def begin(file: FileName) -> State:
     """Take program and session from the path."""
-    place = _PATH.search(file.path.replace("\\", "/"))
+    place = _PATH.search(with_slashes(file.path))
     agent = (place[1] or place[2]) if place else "pi"
     return State(agent=agent, conversation=file.name_conversation(_session_of(file.path)))
 

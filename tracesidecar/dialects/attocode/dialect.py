@@ -12,6 +12,7 @@ import msgspec
 from tracesidecar.dialects.attocode import legacy
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.file_name import with_slashes
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -63,7 +64,7 @@ _decode = msgspec.json.Decoder(Line).decode
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the members of an event, the folder of traces, and lines of older programs."""
     is_event = "event_id" in line and "kind" in line and "session_id" in line
-    return is_event or "/.attocode/traces/" in path.replace("\\", "/") or legacy.recognise(line)
+    return is_event or "/.attocode/traces/" in with_slashes(path) or legacy.recognise(line)
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:

@@ -13,7 +13,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import JsonObject, as_json, fields, real, text, tool_type, utc
 
 _FILES = re.compile(r"(?:swarm\.events|control|agent-.{1,200}\.trace)\.jsonl")
@@ -63,7 +63,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def begin(file: FileName) -> State:
     """Take the directory of the run from the path."""
-    folders = file.path.replace("\\", "/").split("/")[:-1]
+    folders = with_slashes(file.path).split("/")[:-1]
     levels = 2 if folders and folders[-1] == "agents" else 1
     run = folders[-levels] if len(folders) >= levels else ""
     return State(file.name_conversation(run, levels=levels) if run else None)
@@ -75,10 +75,7 @@ def recognise(path: str, line: JsonObject) -> bool:
         return False
     if line.keys() >= {"agent_id", "data"} and ("event_type" in line or "entry_type" in line):
         return True
-    return (
-        "action" in line
-        and _FILES.fullmatch(posixpath.basename(path.replace("\\", "/"))) is not None
-    )
+    return "action" in line and _FILES.fullmatch(posixpath.basename(with_slashes(path))) is not None
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:

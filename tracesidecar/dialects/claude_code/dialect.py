@@ -14,7 +14,7 @@ from tracesidecar.dialects.claude_code import messages
 from tracesidecar.dialects.claude_code.line import Line, State
 from tracesidecar.dialects.dialect import Dialect, EventFactory, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import JsonObject, as_json, at, fields, real, text, utc
 
 _PATH = re.compile(r"/projects/[^/]+/.*\.jsonl(?:\.gz|\.zst)?\Z")
@@ -65,7 +65,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the folders where Claude Code keeps transcripts, and the keys of its envelope."""
-    place = path.replace("\\", "/")
+    place = with_slashes(path)
     if _PATH.search(place) and any(home in place for home in _HOMES):
         return True
     kind = line.get("type")
@@ -89,7 +89,7 @@ def begin(file: FileName) -> State:
 
     A session is in `<session>.jsonl`, beside the folder `<session>` of its subagents.
     """
-    place = file.path.replace("\\", "/")
+    place = with_slashes(file.path)
     program = next(
         (name for folder, name in _PROGRAMS.items() if f"/{folder}/" in place), "claude-code"
     )

@@ -17,7 +17,7 @@ from tracesidecar.dialects.codex.response_items import map_item
 from tracesidecar.dialects.codex.usage import map_usage_record
 from tracesidecar.dialects.dialect import Dialect, EventFactory, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import JsonObject, at, count, fields, text, utc
 
 _ROLLOUT = re.compile(
@@ -48,7 +48,7 @@ _decode_payload = msgspec.json.Decoder(RolloutPayload).decode
 
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the folders of rollouts, and the envelope of type, payload and time."""
-    if _ROLLOUT.search(path.replace("\\", "/")):
+    if _ROLLOUT.search(with_slashes(path)):
         return True
     return (
         line.get("type") in _TYPES and isinstance(line.get("payload"), dict) and "timestamp" in line
@@ -57,7 +57,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 def begin(file: FileName) -> State:
     """Take the thread from the name of the file."""
-    thread = _THREAD.search(file.path.replace("\\", "/"))
+    thread = _THREAD.search(with_slashes(file.path))
     return State(file.name_conversation(thread[1]) if thread else file.conversation)
 
 

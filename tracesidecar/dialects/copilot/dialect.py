@@ -17,7 +17,7 @@ from tracesidecar.dialects.copilot.bookkeeping import BOOKKEEPING
 from tracesidecar.dialects.copilot.line import Line, State, make_event, set_error
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, UsageScope
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -40,7 +40,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the folder of sessions, and the envelope with a known type."""
-    if _PATH.search(path.replace("\\", "/")):
+    if _PATH.search(with_slashes(path)):
         return True
     kind = text(line.get("type"))
     return (
@@ -52,7 +52,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 def begin(file: FileName) -> State:
     """Take the session from the folder of `events.jsonl`."""
-    folders, _, name = file.path.replace("\\", "/").rpartition("/")
+    folders, _, name = with_slashes(file.path).rpartition("/")
     return State(
         conversation=file.name_conversation(folders.rpartition("/")[2], levels=1)
         if name.startswith("events.jsonl") and folders

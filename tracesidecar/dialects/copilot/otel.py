@@ -12,7 +12,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.otel import SpanStatus, identify, log_event, span_event
 from tracesidecar.dialects.parsing import (
     JsonObject,
@@ -73,7 +73,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the file of Copilot, and flat records with attributes that only Copilot has."""
-    if "/.copilot/otel/" in path.replace("\\", "/"):
+    if "/.copilot/otel/" in with_slashes(path):
         return True
     attributes = fields(line.get("attributes"))
     is_flat = any(key in line for key in ("traceId", "spanContext", "hrTime", "startTime"))

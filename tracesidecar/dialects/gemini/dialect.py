@@ -13,7 +13,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -91,7 +91,7 @@ _encode = msgspec.json.Encoder().encode
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the folder of chats, messages of type `gemini`, and metadata of a session."""
     if (
-        _PATH.search(path.replace("\\", "/"))
+        _PATH.search(with_slashes(path))
         or line.get("type") == "gemini"
         or line.keys() in ({"$set"}, {"$rewindTo"})
     ):
@@ -105,7 +105,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 def begin(file: FileName) -> State:
     """Take session and parent from the path."""
-    place = _PATH.search(file.path.replace("\\", "/"))
+    place = _PATH.search(with_slashes(file.path))
     parent = file.name_conversation(place[1], levels=1) if place and place[1] else None
     return State(file.name_conversation(file.stem) if place else file.conversation, parent)
 

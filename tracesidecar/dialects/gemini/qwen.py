@@ -13,7 +13,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind, UsageScope
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.gemini.dialect import function_response
 from tracesidecar.dialects.parsing import (
     JsonObject,
@@ -102,7 +102,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the folders of chats, and records with parts, usage or a system payload."""
-    if _PATH.search(path.replace("\\", "/")):
+    if _PATH.search(with_slashes(path)):
         return True
     if "sessionId" not in line or text(line.get("type")) not in _TYPES:
         return False

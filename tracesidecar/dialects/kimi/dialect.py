@@ -9,6 +9,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.file_name import with_slashes
 from tracesidecar.dialects.kimi import cli, code
 from tracesidecar.dialects.kimi.session import State, begin, make_event
 from tracesidecar.dialects.parsing import JsonObject, at, fields, text
@@ -29,7 +30,7 @@ _decode = msgspec.json.Decoder(code.Line).decode
 
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the folders of sessions, metadata, and the types of either program."""
-    if _PATH.search(path.replace("\\", "/")):
+    if _PATH.search(with_slashes(path)):
         return True
     kind = line.get("type")
     if kind == "metadata":

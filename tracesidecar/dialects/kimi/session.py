@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tracesidecar.dialects.event import Event, EventKind, UsageScope
-from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.file_name import FileName, with_slashes
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -46,7 +46,7 @@ def begin(file: FileName) -> State:
     Kimi CLI: `sessions/<group>/<session>/wire.jsonl`, and `subagents/<agent>/` in it. Kimi
     Code: `sessions/<group>/<session>/agents/<agent>/wire.jsonl`.
     """
-    folders = file.path.replace("\\", "/").split("/")[:-1]
+    folders = with_slashes(file.path).split("/")[:-1]
     agent = "kimi-code" if ".kimi-code" in folders or "agents" in folders[-2:-1] else "kimi-cli"
     if len(folders) > 2 and folders[-2] in ("agents", "subagents"):
         return State(
