@@ -386,3 +386,22 @@ def test_many_files_that_rotate_at_once_lose_and_repeat_nothing(
         expected[writer.written[0]] = 2 * MANY
     assert both.count_lines() == expected
     assert not both.losses
+
+
+def test_files_in_many_folders_that_rotate_while_nobody_looks_are_read_once(
+    both: Follower, writer: Writer
+) -> None:
+    """Seen: the first scan did not find an original in a folder that it had not entered yet."""
+    paths = [both.traces / f"d{number}" / "a.jsonl" for number in range(MANY)]
+    for path in paths:
+        path.parent.mkdir()
+        writer.append(path, 2)
+    both.turns(8)
+    both.stop()
+    for path in paths:
+        shutil.copyfile(path, f"{path}.1")
+        path.write_bytes(b"")
+    both.start()
+    both.turns(8)
+    assert both.count_lines() == Counter(writer.written)
+    assert not both.losses

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES, Checkpoint
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
-from tracesidecar.tail.file_table import Directory, File, FileTable
+from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.segments import SegmentState
@@ -27,6 +27,9 @@ made again: not more often, because there may be very many.
 _INDEXED_AT_ONCE = 10_000
 
 _SEPARATOR = re.compile(r"[.\-_~]")
+
+_ANYWHERE = ""
+"""Stands for the directory of files whose first bytes are enough to compare them with all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,14 +328,15 @@ class _PrefixIndex:
     """Files by their first bytes: as they are, or were, in any state.
 
     Short files are compared only within their directory, and by name if the new file is shorter
-    still.
+    still. The directory is known by its path: the first scan finds the files of the last run there
+    before it has entered the directory.
     """
 
     def __init__(self, files: Iterable[File], fingerprinter: Fingerprinter) -> None:
         self._fingerprinter = fingerprinter
-        self._by_prefix: dict[tuple[Directory | None, bytes], list[File]] = {}
-        self._lengths: dict[Directory | None, set[int]] = {}
-        self._by_name: dict[tuple[Directory, str], list[File]] = {}
+        self._by_prefix: dict[tuple[str, bytes], list[File]] = {}
+        self._lengths: dict[str, set[int]] = {}
+        self._by_name: dict[tuple[str, str], list[File]] = {}
         self._count = 0
         self.add_all(files)
 
@@ -347,18 +351,20 @@ class _PrefixIndex:
     def add(self, file: File) -> None:
         """Let a file be found as it is now."""
         self._count += 1
-        place = None if file.prefix_length == TAIL_BYTES else file.directory
+        folder = file.directory.path
+        place = _ANYWHERE if file.prefix_length == TAIL_BYTES else folder
         self._by_prefix.setdefault((place, file.prefix_digest), []).append(file)
         self._lengths.setdefault(place, set()).add(file.prefix_length)
         stem = file.name.partition(".")[0]
-        self._by_name.setdefault((file.directory, stem), []).append(file)
+        self._by_name.setdefault((folder, stem), []).append(file)
 
     def find_similar(self, file: File, head: bytes) -> Iterator[File]:
-        for place in (None, file.directory):
+        folder = file.directory.path
+        for place in (_ANYWHERE, folder):
             for length in self._lengths.get(place, ()):
                 if length <= len(head):
                     digest = self._fingerprinter.digest(head[:length])
                     yield from reversed(self._by_prefix.get((place, digest), ()))
         if len(head) < TAIL_BYTES:
             for cut in _SEPARATOR.finditer(file.name):
-                yield from self._by_name.get((file.directory, file.name[: cut.start()]), ())
+                yield from self._by_name.get((folder, file.name[: cut.start()]), ())
