@@ -18,7 +18,8 @@ from tracesidecar.tail.discovery import poll_schedule, walk
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.segments import SegmentRecord
-from tracesidecar.tail.tracking import segment_log
+from tracesidecar.tail.tracking import continuation, segment_log
+from tracesidecar.tail.tracking.verification import Verification
 from tracesidecar.units import Seconds
 
 MANY = 12
@@ -405,3 +406,64 @@ def test_files_in_many_folders_that_rotate_while_nobody_looks_are_read_once(
     both.turns(8)
     assert both.count_lines() == Counter(writer.written)
     assert not both.losses
+
+
+def test_a_new_file_is_compared_with_some_of_very_many_that_begin_like_it(
+    both: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen: 300 files with the same first 4 KiB made scans of 5 seconds."""
+    monkeypatch.setattr(continuation, "MOST_SIMILAR", 3)
+    head = b'{"prompt":"%s"}\n' % (b"p" * 5000)
+    for number in range(MANY):
+        (both.traces / f"{number}.jsonl").write_bytes(head + b'{"n":%d}\n' % number)
+    both.turns(2)
+    compared: list[File] = []
+    is_outdated = Verification.is_outdated
+
+    def count(verification: Verification, file: File) -> bool:
+        compared.append(file)
+        return is_outdated(verification, file)
+
+    monkeypatch.setattr(Verification, "is_outdated", count)
+    (both.traces / "new.jsonl").write_bytes(head + LINE)
+    both.turn()
+    assert 0 < len({file.id for file in compared}) <= 3
+    assert both.count_lines()[LINE.rstrip()] == 2
+
+
+def test_the_original_of_a_rotated_file_is_found_among_very_many_that_begin_alike(
+    both: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(continuation, "MOST_SIMILAR", 3)
+    head = b'{"prompt":"%s"}\n' % (b"p" * 5000)
+    paths = [both.traces / f"{number}.jsonl" for number in range(MANY)]
+    for path in paths:
+        path.write_bytes(head + writer.make(2))
+    both.turns(4)
+    shutil.copyfile(paths[0], f"{paths[0]}.1")
+    paths[0].write_bytes(b"")
+    both.turns(8)
+    assert both.count_lines() == Counter([*writer.written, *[head.rstrip()] * MANY])
+
+
+def test_a_file_that_is_compressed_while_it_waits_for_others_is_read_once(
+    both: Follower, writer: Writer
+) -> None:
+    """Seen: its name was gone when its turn came, so that both it and its archive were read."""
+    head = b'{"prompt":"%s"}\n' % (b"p" * 5000)
+    paths = [both.traces / f"{number}.jsonl" for number in range(MANY)]
+    for path in paths:
+        path.write_bytes(head + writer.make(9))
+    both.turns(4)
+    for path in paths:
+        path.write_bytes(head + writer.make(2))
+    rotated = both.traces / "z.jsonl.1"
+    rotated.write_bytes(head + writer.make(3))
+    both.now += 1
+    while not any(file.path == str(rotated) for file in both.tailer._files):
+        both.take_scan()
+    assert both.last.has_more
+    rotated.with_name("z.jsonl.1.gz").write_bytes(gzip.compress(rotated.read_bytes()))
+    rotated.unlink()
+    both.turns(12)
+    assert both.count_lines() == Counter([*writer.written, *[head.rstrip()] * (MANY + 1)])

@@ -318,15 +318,26 @@ class OpenFiles:
         self._changed.add(file.id)
 
     def _open_first(self, file: File) -> int:
-        """Open a new file by its link, or else by its name if it may be read."""
+        """Open a new file by its link, or else by its name if it may be read.
+
+        If its name is gone, one that was opened by the scan before this one can still be read.
+        """
         if self._hard_links.path(file.id) is not None:
             return self._hard_links.open(file.id)
         if (arrival := self._arrivals.find(file)) is not None:
             return arrival.open()
-        with self._tree.find(file.path) as found:
-            if found.inode == (file.device, file.inode):
-                self._admit(file, found)
-            return found.open()
+        kept = self._descriptors.get(file.id)
+        try:
+            with self._tree.find(file.path) as found:
+                if found.inode == (file.device, file.inode):
+                    self._admit(file, found)
+                elif kept is not None:
+                    return os.dup(kept)
+                return found.open()
+        except FileNotFoundError:
+            if kept is None:
+                raise
+            return os.dup(kept)
 
     def _admit(self, file: File, found: Handle) -> None:
         if self._own.has(found.status):

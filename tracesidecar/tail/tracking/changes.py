@@ -77,6 +77,8 @@ class Changes:
         except OSError:
             self._look_past_name(file)
             return None
+        if (status.st_dev, status.st_ino) == (file.device, file.inode):
+            self._nameless_since.pop(file.id, None)
         is_quiet = (status.st_ctime_ns, status.st_size, status.st_dev, status.st_ino) == (
             file.changed_ns,
             file.size,
@@ -106,6 +108,11 @@ class Changes:
 
     def compare_postponed(self) -> None:
         """Compare the files for which there was no time before, as many as there is time for."""
+        self._nameless_since = {
+            segment: since
+            for segment, since in self._nameless_since.items()
+            if segment in self._files
+        }
         for source in self._scan.turns.order(self._postponed):
             waiting = self._postponed[source]
             while waiting and self._scan.turns.take(source, "known"):
@@ -199,11 +206,6 @@ class Changes:
         for file, _ in list(self._renamed.values()):
             if self._scan.turns.take(file.source, "known"):
                 self._follow_name(file)
-        self._nameless_since = {
-            segment: since
-            for segment, since in self._nameless_since.items()
-            if (known := self._files.get(segment)) and not self.is_at(known, known.path)
-        }
         strangers, self._strangers = self._strangers, []
         return strangers
 
@@ -373,6 +375,9 @@ class Changes:
 
     def _lose_name_of_new(self, file: File) -> None:
         """Take, forget or go on waiting with a new file whose name is gone."""
+        if self._new_files.is_left_to_decide(file) and self._open_files.is_open(file):
+            self._lifecycle.stay_nameless(file)
+            return
         if file.is_undecided and self._may_have_moved(file):
             self._lifecycle.postpone_verification(file)
             return

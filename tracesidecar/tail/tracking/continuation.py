@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES, Checkpoint
+from tracesidecar.rotation import rank_in_family
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
@@ -25,6 +27,11 @@ made again: not more often, because there may be very many.
 """
 
 _INDEXED_AT_ONCE = 10_000
+
+MOST_SIMILAR = 128
+"""With how many files that begin alike a new one is compared: there may be very many, as of an
+agent that begins each file with the same long prompt.
+"""
 
 _SEPARATOR = re.compile(r"[.\-_~]")
 
@@ -182,10 +189,22 @@ class Continuations:
         similar = self.find_similar(file, head)
         return next((known for known in similar if self._is_copy(file, candidate, known)), None)
 
-    def find_similar(self, file: File, head: bytes) -> Iterator[File]:
-        """Yield the live files that began as this one when they were looked at."""
-        similar = self._update_index().find_similar(file, head)
-        return (known for known in similar if known.state is SegmentState.LIVE)
+    def find_similar(self, file: File, head: bytes) -> list[File]:
+        """Return the live files that may begin as this one, as they were when they were looked at.
+
+        That is the one from which its name says that it was rotated, then those that changed last.
+        """
+        original, _, _ = rank_in_family(file.name)
+        similar: dict[int, File] = {}
+        for known in chain(
+            file.directory.files.with_name(original),
+            self._update_index().find_similar(file, head),
+        ):
+            if known.state is SegmentState.LIVE:
+                similar[known.id] = known
+                if len(similar) >= MOST_SIMILAR:
+                    break
+        return list(similar.values())
 
     def _update_index(self) -> _PrefixIndex:
         """Return the index of all files, as they are when a scan first needs it."""
@@ -265,10 +284,12 @@ class Continuations:
         """Return whether a file holds nothing new.
 
         It was seen to be a copy of a file that has ended since, and that had been read as far as
-        the copy goes.
+        the copy goes. Of an archive nobody knows that: only its first bytes were compared.
         """
         copy = self._copies.get(file.id)
         if copy is None or copy.size != size or copy.original is None:
+            return False
+        if file.compression != "none":
             return False
         original = self._orphans.get(copy.original)
         return original is not None and original.file.reach_offset >= size
@@ -350,10 +371,13 @@ class _PrefixIndex:
 
     def add(self, file: File) -> None:
         """Let a file be found as it is now."""
-        self._count += 1
         folder = file.directory.path
         place = _ANYWHERE if file.prefix_length == TAIL_BYTES else folder
-        self._by_prefix.setdefault((place, file.prefix_digest), []).append(file)
+        alike = self._by_prefix.setdefault((place, file.prefix_digest), [])
+        if alike and alike[-1] is file:
+            return  # one that is written to all the time
+        self._count += 1
+        alike.append(file)
         self._lengths.setdefault(place, set()).add(file.prefix_length)
         stem = file.name.partition(".")[0]
         self._by_name.setdefault((folder, stem), []).append(file)

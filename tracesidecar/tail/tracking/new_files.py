@@ -268,6 +268,10 @@ class NewFiles:
         self._has_grown[file.id] = size > file.size
         self.reconsider(file)
 
+    def is_left_to_decide(self, file: File) -> bool:
+        """Return whether the end of this scan decides about a file."""
+        return file.id in self._candidates
+
     def take_linked(self, file: File) -> None:
         """Take a new file that has a hard link, although its name is gone.
 

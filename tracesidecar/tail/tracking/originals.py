@@ -13,6 +13,9 @@ from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.verification import Verification
 
+_MOST_ROUNDS = 64
+"""How often a new file waits for others: an agent may rewrite very many that begin like it."""
+
 
 class Originals:
     """Finds the files that begin as a new one does, and have changed since they were looked at.
@@ -38,6 +41,7 @@ class Originals:
         self._waiting: dict[int, int] = {}  # new files, and since which round
         self._compared: dict[int, int] = {}  # known files, and in which round
         self._outdated: dict[int, File] = {}
+        self._verified: dict[int, bool] = {}  # whether known ones are outdated
 
     def await_comparison(self, file: File, head: bytes) -> bool:
         """Return whether a decision about a new file waits until others were looked at.
@@ -45,13 +49,16 @@ class Originals:
         `head` are its first bytes.
         """
         since = self._waiting.get(file.id, self._round)
-        outdated = [
-            known
-            for known in self._continuations.find_similar(file, head)
-            if self._compared.get(known.id, 0) <= since
-            and self._begins_alike(known, head)
-            and self._verification.is_outdated(known)
-        ]
+        outdated: list[File] = []
+        if self._round - since < _MOST_ROUNDS:
+            digests: dict[int, bytes] = {}
+            outdated = [
+                known
+                for known in self._continuations.find_similar(file, head)
+                if self._compared.get(known.id, 0) <= since
+                and self._begins_alike(known, head, digests)
+                and self._is_outdated(known)
+            ]
         if not outdated:
             self._waiting.pop(file.id, None)
             return False
@@ -61,6 +68,7 @@ class Originals:
 
     def take_outdated(self) -> list[File]:
         """Return the files to look at now, those for which there is time in this scan."""
+        self._verified.clear()
         if not self._waiting:
             self._compared.clear()
             return []
@@ -75,9 +83,20 @@ class Originals:
         }
         return chosen
 
-    def _begins_alike(self, known: File, head: bytes) -> bool:
-        """Return whether a file began as a new one does, as far as that has been written."""
+    def _begins_alike(self, known: File, head: bytes, digests: dict[int, bytes]) -> bool:
+        """Return whether a file began as a new one does, as far as that has been written.
+
+        `digests` has those of the beginnings of `head` that were needed before, by length.
+        """
         length = known.prefix_length
-        return length > len(head) or self._fingerprinter.digest(head[:length]) == (
-            known.prefix_digest
-        )
+        if length > len(head):
+            return True
+        if length not in digests:
+            digests[length] = self._fingerprinter.digest(head[:length])
+        return digests[length] == known.prefix_digest
+
+    def _is_outdated(self, known: File) -> bool:
+        """Verify a file once for all new ones that begin like it."""
+        if known.id not in self._verified:
+            self._verified[known.id] = self._verification.is_outdated(known)
+        return self._verified[known.id]
