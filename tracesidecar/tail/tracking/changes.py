@@ -30,6 +30,10 @@ _COMPARED = (*_NAMED, SegmentState.MISSING, SegmentState.AWAY)
 """The states of files that are looked at more closely if they differ."""
 
 
+_MOVED_SECONDS = 5.0
+"""How long the name of a new file may be gone before it counts as deleted, and not as moved."""
+
+
 class Changes:
     """Looks at known files, and follows up every difference."""
 
@@ -401,7 +405,8 @@ class Changes:
         if not self._scan.turns.is_bounded:
             return False
         since = self._nameless_since.setdefault(file.id, self._scan.now)
-        return self._scan.now - since < self._files.options(file).copy_grace
+        patience = min(self._files.options(file).copy_grace, _MOVED_SECONDS)
+        return self._scan.now - since < patience
 
     def _verify_nameless(self, file: File) -> None:
         """Verify a file that was found without the help of its name.
