@@ -2,6 +2,7 @@
 
 TraceSidecarError
 ├── ConfigurationError      a person must fix the configuration (exit 78)
+│   └── ConfigurationUnavailable   it, or a file that it names, cannot be read now (exit 75)
 ├── RedactionError          the redaction misses planted test secrets: nothing is shipped (exit 78)
 ├── OutputError             what a command prints cannot be written (exit 1)
 │   └── OutputClosed        its reader has gone, as with `| head`: nothing is said (exit 141)
@@ -31,6 +32,10 @@ class TraceSidecarError(Exception):
 
 class ConfigurationError(TraceSidecarError):
     """One sentence for a person: file, line, key, what was found, what is allowed."""
+
+
+class ConfigurationUnavailable(ConfigurationError):
+    """A disk or a server does not give the configuration, or a file that it names, just now."""
 
 
 class RedactionError(TraceSidecarError):

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, number_lines
 from tests.faults.failing_calls import FailingCalls, build_library
@@ -136,6 +137,31 @@ def test_a_directory_that_cannot_be_looked_at_at_the_start_is_waited_for(
     sidecar.arrives(len(lines))
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter(lines)
+
+
+@pytest.mark.parametrize("name", ["tracesidecar.toml", "token", "ca.pem"])
+def test_a_configuration_that_cannot_be_read_now_is_no_mistake_in_it(
+    name: str, sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    """After 75 systemd starts it again, after 78 never; the file may be on a server."""
+    (sidecar.folder / "token").write_text("secret")
+    trustme.CA().cert_pem.write_to_path(str(sidecar.folder / "ca.pem"))
+    sidecar.configure(
+        LAKE.format(lake=sidecar.lake),
+        more='[[sink]]\nname = "far"\ntype = "http"\nurl = "https://127.0.0.1:9/"\n'
+        f'required = false\nauth.type = "bearer"\nauth.token = "${{file:{sidecar.folder}/token}}"\n'
+        f'tls = {{ ca_file = "{sidecar.folder}/ca.pem" }}\n',
+    )
+    calls.begin(errno.ESTALE, sidecar.folder / name, "look" if name == "ca.pem" else "open")
+    for words in (["run"], ["ship", "--once"], ["verify", "lake"]):
+        done = sidecar.call(*words, stdin=b"", **calls.environment)
+        assert done.returncode == 75, done.stderr
+        assert os.strerror(errno.ESTALE).encode() in done.stderr
+        assert b"try again" in done.stderr
+    (found,) = json.loads(
+        sidecar.call("check-config", "--json", stdin=b"", **calls.environment).stdout
+    )["problems"]
+    assert found["may_pass"] is True
 
 
 def test_a_page_of_the_journal_that_cannot_be_read_is_no_damage(

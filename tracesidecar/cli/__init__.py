@@ -20,6 +20,7 @@ from tracesidecar.collector import collector_paused
 from tracesidecar.early_signals import hold_signals, release_signals
 from tracesidecar.errors import (
     ConfigurationError,
+    ConfigurationUnavailable,
     JournalRemoved,
     OutputClosed,
     OutputError,
@@ -215,7 +216,7 @@ def _describe_ignored(names: Sequence[str]) -> str:
 def _report_error(error: TraceSidecarError, *, as_json: bool) -> int:
     """Report in one sentence what a person must fix."""
     complain(f"tracesidecar: {error}")
-    if isinstance(error, StateLocked | StateUnavailable):
+    if isinstance(error, StateLocked | StateUnavailable | ConfigurationUnavailable):
         if as_json:
             reason = "locked" if isinstance(error, StateLocked) else "unavailable"
             print_json({"reason": reason, "message": str(error)})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.config.problems import KeyPath, Problem
+from tracesidecar.journal import passes
 from tracesidecar.units import Origin, Piece
 
 _REFERENCE = re.compile(r"\$?\$\{([^}]*)\}?")
@@ -47,7 +48,11 @@ def _without_default(match: re.Match[str]) -> str:
 
 
 class _Unresolved(Exception):
-    """A reference without a value; the message says why."""
+    """A reference without a value; the message says why. `may_pass` is as in **Problem**."""
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class _Resolver:
                 pieces.append(replaced if is_literal else Origin(_without_default(match), replaced))
                 done = match.end()
         except _Unresolved as error:
-            self.result.problems.append(Problem(path, str(error)))
+            self.result.problems.append(Problem(path, str(error), may_pass=error.may_pass))
             return ""
         pieces.append(value[done:])
         self.result.pieces[path] = tuple(pieces)
@@ -112,7 +117,9 @@ class _Resolver:
         except UnicodeDecodeError:
             raise _Unresolved(f"the file {path} is not UTF-8 text") from None
         except OSError as error:
-            raise _Unresolved(f"the file {path} cannot be read: {error.strerror}") from error
+            raise _Unresolved(
+                f"the file {path} cannot be read: {error.strerror}", may_pass=passes(error)
+            ) from error
         if len(content) > _FILE_LIMIT:
             raise _Unresolved(f"the file {path} is longer than 64 KiB, too long for a credential")
         return content.rstrip("\r\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tomli
 
@@ -21,7 +21,8 @@ from tracesidecar.config.problems import KeyPath, LocatedProblem, Problem, locat
 from tracesidecar.config.schema import Configuration
 from tracesidecar.config.tenants import find_mixed_tenants, separate_tenants
 from tracesidecar.config.trust import NotTrusted, read_found
-from tracesidecar.errors import ConfigurationError
+from tracesidecar.errors import ConfigurationError, ConfigurationUnavailable
+from tracesidecar.journal import passes
 from tracesidecar.masking import Mask
 from tracesidecar.units import Origin, Piece
 
@@ -61,13 +62,14 @@ class ConfigurationReport:
 def load(path: str | None, environ: Mapping[str, str]) -> LoadedConfiguration:
     """Load the configuration from `path`, the environment or the default locations.
 
-    Raises ConfigurationError with the first mistake and the number of others.
+    Raises ConfigurationError with the first mistake and the number of others;
+    ConfigurationUnavailable if all of them may pass.
     """
     inspection = inspect(path, environ)
     if inspection.problems or inspection.configuration is None:
         more = len(inspection.problems) - 1
         hint = f' (and {more} more, see "tracesidecar check-config")' if more else ""
-        raise ConfigurationError(f"{inspection.problems[0]}{hint}")
+        raise _make_error(inspection, hint)
     return LoadedConfiguration(
         inspection.configuration,
         inspection.path,
@@ -88,7 +90,8 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> ConfigurationReport
     except tomli.TOMLDecodeError as error:
         return _unreadable(chosen, error.lineno, _syntax(error))
     except (OSError, UnicodeDecodeError) as error:
-        return _unreadable(chosen, 0, _describe_read_error(error))
+        may_pass = isinstance(error, OSError) and passes(error)
+        return _unreadable(chosen, 0, _describe_read_error(error), may_pass=may_pass)
     except (RecursionError, ValueError):
         return _unreadable(
             chosen, 0, "not a configuration: it is nested too deeply, or a number is too long"
@@ -144,6 +147,14 @@ def find(path: str | None, environ: Mapping[str, str]) -> str | None:
     return given or next((path for path in SEARCHED if os.path.lexists(path)), None)
 
 
+def _make_error(inspection: ConfigurationReport, hint: str = "") -> ConfigurationError:
+    """Return the error to raise for the first mistake."""
+    message = f"{inspection.problems[0]}{hint}"
+    if all(problem.may_pass for problem in inspection.problems):
+        return ConfigurationUnavailable(f"{message}; this may pass, so try again")
+    return ConfigurationError(message)
+
+
 def _check(
     path: str | None,
     configuration: Configuration,
@@ -175,7 +186,7 @@ def _mask(
         beside = (found for key, found in pieces.items() if key[: len(block)] == block)
         return Mask(each for found in beside for each in found if isinstance(each, Origin))
 
-    return [Problem(each.path, mask(each.path).apply(each.message)) for each in problems]
+    return [replace(each, message=mask(each.path).apply(each.message)) for each in problems]
 
 
 def _locate(
@@ -192,8 +203,11 @@ def _read(path: str) -> str:
         return file.read()
 
 
-def _unreadable(path: str, line: int, message: str) -> ConfigurationReport:
-    return ConfigurationReport(path, None, (LocatedProblem(path, line, "", message),), ())
+def _unreadable(
+    path: str, line: int, message: str, *, may_pass: bool = False
+) -> ConfigurationReport:
+    problem = LocatedProblem(path, line, "", message, may_pass=may_pass)
+    return ConfigurationReport(path, None, (problem,), ())
 
 
 def _describe_read_error(error: OSError | UnicodeDecodeError) -> str:
@@ -219,5 +233,5 @@ def load_to_read(path: str | None, environ: Mapping[str, str]) -> Configuration:
     """
     inspection = inspect(path, environ)
     if inspection.configuration is None:
-        raise ConfigurationError(str(inspection.problems[0]))
+        raise _make_error(inspection)
     return inspection.configuration

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.config.problems import KeyPath, Problem
+from tracesidecar.journal import passes
 from tracesidecar.tail import GlobPattern, escape_glob
 
 _UNIX = "unix:"
@@ -147,7 +148,10 @@ class PathResolver:
         if not key.endswith("_file") or not isinstance(value, str):
             return value
         file = absolute(value, self.folder, self.environ)
-        if not os.path.isfile(file):
+        if error := _find_passing_error(file):
+            message = f'the file "{file}" cannot be read: {error.strerror}'
+            self.problems.append(Problem(path, message, may_pass=True))
+        elif not os.path.isfile(file):
             self.problems.append(
                 Problem(path, f'the file "{file}" does not exist; create it, or correct the path')
             )
@@ -173,3 +177,12 @@ class PathResolver:
             if isinstance(value, str) and value
             else value
         )
+
+
+def _find_passing_error(file: str) -> OSError | None:
+    """Return why a file cannot be reached now, None if it can, or never can."""
+    try:
+        os.stat(file)
+    except OSError as error:
+        return error if passes(error) else None
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 KeyPath = tuple[str | int, ...]
 """The path of a value in the document: `("sink", 0, "batch", "age")`."""
@@ -13,11 +13,13 @@ KeyPath = tuple[str | int, ...]
 class Problem:
     """One mistake: the key and what is wrong with it.
 
-    The message never holds a credential's value.
+    The message never holds a credential's value. `may_pass`: a file cannot be read just now, and
+    nobody has to change anything.
     """
 
     path: KeyPath
     message: str
+    may_pass: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class LocatedProblem:
     line: int
     key: str
     message: str
+    may_pass: bool = field(default=False, kw_only=True)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -47,8 +50,11 @@ def locate_problem(
     `lines` is None if there is no file.
     """
     if lines is None:
-        return LocatedProblem(file, 0, join_key_path(problem.path), problem.message)
-    path = problem.path
-    while path and path not in lines:
-        path = path[:-1]
-    return LocatedProblem(file, lines.get(path, 1), join_key_path(problem.path), problem.message)
+        line = 0
+    else:
+        path = problem.path
+        while path and path not in lines:
+            path = path[:-1]
+        line = lines.get(path, 1)
+    key = join_key_path(problem.path)
+    return LocatedProblem(file, line, key, problem.message, may_pass=problem.may_pass)

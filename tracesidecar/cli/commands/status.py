@@ -12,7 +12,7 @@ import msgspec
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.cli.unfollowed import describe_left_out, print_left_out
 from tracesidecar.config import Configuration, guess_state_directory, load_to_read
-from tracesidecar.errors import ConfigurationError
+from tracesidecar.errors import ConfigurationError, ConfigurationUnavailable
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.status import (
     HeldReport,
@@ -82,10 +82,13 @@ def _ask_without_configuration(state_directory: str, error: ConfigurationError) 
     if isinstance(answer, StatusReport):
         return answer
     reason = f", {answer.reason}" if answer.reason else ""
-    raise ConfigurationError(
+    sentence = (
         f"no daemon could be asked in {printable(state_directory)} (--state names another "
         f"directory){reason}; the configuration cannot be loaded: {error}"
-    ) from error
+    )
+    if isinstance(error, ConfigurationUnavailable):
+        raise ConfigurationUnavailable(sentence) from error
+    raise ConfigurationError(sentence) from error
 
 
 def _silence(*, running: bool | None) -> str:
