@@ -248,7 +248,7 @@ def make_messages(who: str, first: int, count: int) -> list[bytes]:
 
 
 def losses(sidecar: Sidecar) -> int:
-    status = msgspec.json.decode(sidecar.call("status", "--json").stdout)
+    status = msgspec.json.decode(sidecar.ask("status", "--json").stdout)
     return int(status["sources"][0]["lost_bytes"])
 
 
@@ -400,7 +400,7 @@ def test_rejected_lines_of_a_batch_that_arrived_reach_quarantine_without_their_f
         make_messages("gone", 0, 6) + make_messages("same", 0, 3)
     )
     assert losses(sidecar) == 0
-    listed = msgspec.json.decode(sidecar.call("quarantine", "list", "--json").stdout)
+    listed = msgspec.json.decode(sidecar.ask("quarantine", "list", "--json").stdout)
     names = sorted(Path(each["path"]).stem for each in listed["quarantine"])
     assert names == ["gone", "same", "torn", "torn"]
 

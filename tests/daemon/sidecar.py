@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from tests.daemon.prepared import run_prepared
 from tests.servers.processes import free_port, wait_until
 from tests.warm import find_shared_cache, warm
 from tracesidecar.encode.jsonl import decode_lines
@@ -85,9 +86,14 @@ class Sidecar:
             check=False,
         )
 
+    def ask(self, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+        """Run one command to its end, of which it does not matter how it is started."""
+        command = [str(PROGRAM), "--config", str(self.config), *words]
+        return run_prepared(command, self.environment(**environment), self.folder)
+
     def ship(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         """`ship --once`."""
-        return self.call("ship", "--once", *words)
+        return self.ask("ship", "--once", *words)
 
     def ship_measured(self) -> tuple[int, int]:
         """`ship --once`: exit code, and peak memory in bytes."""
@@ -229,7 +235,7 @@ class Sidecar:
 
     def list_quarantined(self) -> list[dict[str, object]]:
         """Return what `quarantine list --json` prints."""
-        document = msgspec.json.decode(self.call("quarantine", "list", "--json").stdout)
+        document = msgspec.json.decode(self.ask("quarantine", "list", "--json").stdout)
         return list(document["quarantine"])
 
 

@@ -143,7 +143,7 @@ def test_odd_file_names_are_shipped(sidecar: Sidecar) -> None:
         )
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(number_lines(0, len(names)))
-    assert sidecar.call("status", "--json").returncode == 0
+    assert sidecar.ask("status", "--json").returncode == 0
 
 
 def test_repair_delivers_the_whole_records_of_a_broken_line_and_quarantines_the_rest(
@@ -167,6 +167,6 @@ def test_repair_delivers_the_whole_records_of_a_broken_line_and_quarantines_the_
         )
     ]
     assert sorted(rejected) == [(b"\0" * 700, "nul"), (torn, "truncated"), (torn, "truncated")]
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0
     assert sidecar.ship().returncode == 0
     assert len(sidecar.lines()) == 5

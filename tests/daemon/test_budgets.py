@@ -62,7 +62,7 @@ def test_few_bytes_of_many_days_become_few_objects(sidecar: Sidecar) -> None:
     displaced = f'displaced_records_total{{source="agent"}} {float(len(days) - 64)}'
     wait_until(lambda: displaced in read_metrics(sidecar))
     assert sidecar.stop() == 0
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0
 
 
 def test_a_bomb_waits_and_says_so_until_the_limit_is_raised(sidecar: Sidecar) -> None:
@@ -79,11 +79,11 @@ def test_a_bomb_waits_and_says_so_until_the_limit_is_raised(sidecar: Sidecar) ->
     assert b"source agent: 1 file cannot be read to the end" in page
     (limit,) = json.loads(sidecar.get("/status")[1])["limits"]
     assert (limit["source"], limit["limit"], limit["allowed"]) == ("agent", "ratio", 20)
-    told = sidecar.call("status", "--json")
+    told = sidecar.ask("status", "--json")
     assert told.returncode == 0, told.stderr
     sources = json.loads(told.stdout)["sources"]
     assert {each["name"]: len(each["limits"]) for each in sources} == {"agent": 1, "good": 0}
-    assert "limits.ratio" in sidecar.call("status").stdout.decode()
+    assert "limits.ratio" in sidecar.ask("status").stdout.decode()
     sidecar.wait_for_event("source.limit_reached")
     assert len(sidecar.lines()) < 40_000
     assert sidecar.stop() == ExitCode.LEFT_BEHIND

@@ -157,4 +157,4 @@ def test_a_store_without_paths_is_verified_and_its_files_are_recovered(sidecar: 
     append(path, [b'{"type":"note","text":"b"}'])
     assert sidecar.ship().returncode == 0
     assert text_below(lake).count('"event_kind"') == 2
-    assert sidecar.call("verify", "event-metadata").returncode == 0
+    assert sidecar.ask("verify", "event-metadata").returncode == 0

@@ -79,7 +79,7 @@ def test_what_was_planned_and_not_sent_is_reported_lost_when_its_source_is_gone(
     path.write_bytes(body(number_lines(500, 100)))
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == number_lines(500, 100)
-    status = json.loads(sidecar.call("status", "--json").stdout)
+    status = json.loads(sidecar.ask("status", "--json").stdout)
     assert status["sources"][0]["lost_bytes"] == len(body(number_lines(0, 100)))
 
 

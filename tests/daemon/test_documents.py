@@ -72,7 +72,7 @@ def test_trajectories_are_documents_and_a_faulty_one_is_one_quarantine_entry(
     [entry] = documents.list_quarantined()
     start = len(indent_document(0, token=KEY_ID)) + 1
     assert (entry["start"], entry["end"], entry["reason"]) == (start, start + len(faulty), "nan")
-    explained = documents.call("explain", str(documents.traces / "b.jsonl"), "--json")
+    explained = documents.ask("explain", str(documents.traces / "b.jsonl"), "--json")
     [ranges] = json.loads(explained.stdout)["ranges"]
     assert [piece["state"] for piece in ranges["pieces"]] == [
         "delivered",
@@ -84,7 +84,7 @@ def test_trajectories_are_documents_and_a_faulty_one_is_one_quarantine_entry(
     assert documents.ship().returncode == 0
     assert list_delivered(documents)[2] == (2, 400)
     assert documents.list_quarantined() == []
-    assert documents.call("verify", "lake").returncode == 0
+    assert documents.ask("verify", "lake").returncode == 0
 
 
 def test_an_unfinished_document_waits_is_no_lag_and_is_named_by_a_drain(
@@ -97,11 +97,11 @@ def test_an_unfinished_document_waits_is_no_lag_and_is_named_by_a_drain(
     assert documents.stop() == 0
     [torn] = [event for event in documents.events() if event["event"] == "drain.unfinished_line"]
     assert (torn["offset"], torn["bytes"]) == (len(indent_document(1)) + 1, 60)
-    status = json.loads(documents.call("status", "--json").stdout)
+    status = json.loads(documents.ask("status", "--json").stdout)
     assert [sink["lag_bytes"] for sink in status["sinks"]] == [0]
     with path.open("ab") as file:
         file.write(indent_document(2)[60:])
-    status = json.loads(documents.call("status", "--json").stdout)
+    status = json.loads(documents.ask("status", "--json").stdout)
     assert [sink["lag_bytes"] for sink in status["sinks"]] == [len(indent_document(2))]
     documents.start()
     documents.arrives(2)
@@ -155,7 +155,7 @@ def test_a_daemon_that_is_killed_among_documents_loses_and_repeats_none(
     assert documents.ship().returncode == 0
     assert Counter(n for n, _ in list_delivered(documents)) == Counter(range(100))
     assert documents.list_quarantined() == []
-    assert documents.call("verify", "lake").returncode == 0
+    assert documents.ask("verify", "lake").returncode == 0
 
 
 def test_a_sink_that_starts_now_takes_only_documents_that_are_written_later(

@@ -24,7 +24,7 @@ DEAD = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
 
 
 def count_lost_bytes(sidecar: Sidecar) -> int:
-    status = json.loads(sidecar.call("status", "--json").stdout)
+    status = json.loads(sidecar.ask("status", "--json").stdout)
     return int(status["sources"][0]["lost_bytes"])
 
 
@@ -150,5 +150,5 @@ def test_a_line_in_utf_16_without_a_newline_is_named_as_such(sidecar: Sidecar) -
     (sidecar.traces / "c.jsonl").write_bytes('{"a":"one"}'.encode("utf-16-be"))
     (sidecar.traces / "d.jsonl").write_bytes(b'{"a":"unfinished"}')
     assert sidecar.ship().returncode == 0
-    document = json.loads(sidecar.call("quarantine", "list", "--json").stdout)
+    document = json.loads(sidecar.ask("quarantine", "list", "--json").stdout)
     assert [entry["reason"] for entry in document["quarantine"]] == ["utf16"] * 4

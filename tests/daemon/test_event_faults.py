@@ -58,7 +58,7 @@ def test_a_plan_of_events_is_finished_after_the_sink_was_changed_to_lines(sideca
     append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     sidecar.arrives(20)
     assert sidecar.stop() == 0
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0
 
 
 def test_a_sink_of_lines_becomes_one_of_events_while_the_daemon_runs(sidecar: Sidecar) -> None:
@@ -188,7 +188,7 @@ def test_a_plan_of_several_objects_interrupted_between_them_is_finished(
     )
     assert sidecar.ship().returncode == 0
     assert len(sidecar.lines()) == len(rows)
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0
 
 
 def test_a_plan_whose_objects_all_exist_gets_its_manifest_though_a_source_was_rewritten(
@@ -207,7 +207,7 @@ def test_a_plan_whose_objects_all_exist_gets_its_manifest_though_a_source_was_re
         row for row in now if row["source_line"] == 1 + len(CODEX.read_bytes().splitlines())
     ]
     assert len(now) == len(rows) + 2
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0
 
 
 def test_a_sink_that_starts_now_has_the_same_events_as_one_that_was_there(sidecar: Sidecar) -> None:

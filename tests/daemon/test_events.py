@@ -213,7 +213,7 @@ def test_the_query_of_the_readme_counts_every_call_once(sidecar: Sidecar) -> Non
     assert {
         model: (count, given or 0, taken or 0) for model, (count, given, taken) in reported.items()
     } == {model: tuple(sums) for model, sums in expected.items()}
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0
 
 
 def test_documents_without_a_newline_are_taken_once_they_are_complete(sidecar: Sidecar) -> None:
@@ -295,4 +295,4 @@ def test_a_batch_of_rejected_lines_leaves_its_ranges_in_the_store(
         assert sidecar.ship().returncode == 0
     assert len(sidecar.lines()) == 1
     assert len(manifests(sidecar)) == 2
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0

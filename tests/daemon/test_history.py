@@ -66,7 +66,7 @@ def test_a_gone_file_is_recognised_elsewhere(sidecar: Sidecar) -> None:
     append(moved, number_lines(50, 5))
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter([*number_lines(0, 55), *number_lines(1000, 1)])
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0
 
 
 @pytest.mark.parametrize("is_compressed", [False, True])
@@ -131,7 +131,7 @@ def test_a_sink_that_begins_now_misses_nothing_of_what_is_gone(sidecar: Sidecar)
     new = LAKE.format(lake=second).replace('"lake"', '"second"')
     sidecar.configure(LAKE.format(lake=sidecar.lake) + new)
     assert sidecar.ship().returncode == 0
-    status = json.loads(sidecar.call("status", "--json").stdout)
+    status = json.loads(sidecar.ask("status", "--json").stdout)
     assert status["sources"][0]["lost_bytes"] == 0
     kept.rename(trace)
     assert sidecar.ship().returncode == 0
@@ -163,14 +163,14 @@ def test_commands_read_nothing_of_what_is_over(sidecar: Sidecar) -> None:
     db.close()
     assert changed == 1
     append(other, number_lines(1001, 1))
-    status = json.loads(sidecar.call("status", "--json").stdout)
+    status = json.loads(sidecar.ask("status", "--json").stdout)
     size = other.stat().st_size
     assert [(each["files"], each["bytes"]) for each in status["sources"]] == [(1, size)]
     assert [each["lag_bytes"] for each in status["sinks"]] == [len(*number_lines(1001, 1)) + 1]
-    explained = json.loads(sidecar.call("explain", str(other), "--json").stdout)
+    explained = json.loads(sidecar.ask("explain", str(other), "--json").stdout)
     pieces = explained["ranges"][0]["pieces"]
     assert [each["state"] for each in pieces] == ["quarantined", "delivered", "unread"]
-    listed = json.loads(sidecar.call("quarantine", "list", "--json").stdout)
+    listed = json.loads(sidecar.ask("quarantine", "list", "--json").stdout)
     assert [each["bytes"] for each in listed["quarantine"]] == ["in the file"]
     assert sidecar.call("check-config").returncode == 0
 
@@ -187,7 +187,7 @@ def test_a_million_finished_segments_cost_little_at_a_start(sidecar: Sidecar) ->
     multiply(sidecar, int(os.environ.get("FINISHED_SEGMENTS", "1000000")))
     append(sidecar.traces / "new.jsonl", number_lines(2000, 10))
     before = measure_seconds()
-    assert sidecar.call("status", "--json").returncode == 0
+    assert sidecar.ask("status", "--json").returncode == 0
     assert measure_seconds() - before < MOST_SECONDS
     before = measure_seconds()
     code, peak = sidecar.ship_measured()

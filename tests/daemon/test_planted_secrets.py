@@ -140,7 +140,7 @@ class Field:
             ("check-config", "--json"),
             ("config-schema",),
         ):
-            ended = self.sidecar.call(*words, LOG_LEVEL="debug", XDG_CACHE_HOME=str(self.cache))
+            ended = self.sidecar.ask(*words, LOG_LEVEL="debug", XDG_CACHE_HOME=str(self.cache))
             assert ended.returncode in {0, 78}, (words, ended.stderr)
             yield " ".join(words[:2]), ended.stdout + ended.stderr
         ended = self.sidecar.call(

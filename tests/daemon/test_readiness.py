@@ -59,9 +59,9 @@ def test_a_directory_that_cannot_be_listed_is_named_until_it_can(sidecar: Sideca
     metrics = sidecar.get("/metrics")[1]
     assert b'tracesidecar_unreadable{source="agent"} 1.0' in metrics
     assert b"tracesidecar_ready 0.0" in metrics
-    document = json.loads(sidecar.call("status", "--json").stdout)
+    document = json.loads(sidecar.ask("status", "--json").stdout)
     assert (document["ready"], document["why_not"]) == (False, [reason])
-    assert f"not ready: {reason}".encode() in sidecar.call("status").stdout
+    assert f"not ready: {reason}".encode() in sidecar.ask("status").stdout
     _open_to_us(folder)
     sidecar.arrives(3)
     wait_until(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
@@ -135,14 +135,14 @@ def test_a_rejected_reload_is_named_until_one_succeeds(sidecar: Sidecar) -> None
         "the configuration from before stays in force",
         reason,
     )
-    asked = sidecar.call("status", "--json")
+    asked = sidecar.ask("status", "--json")
     assert asked.returncode == 0
     assert b"nonsense" in asked.stderr
     document = json.loads(asked.stdout)
     assert (document["ready"], document["why_not"]) == (False, [reason])
     assert document["rejected_reload"]["reason"] in reason
     assert 0 <= time.time() - document["rejected_reload"]["at"] < 600
-    shown = sidecar.call("status")
+    shown = sidecar.ask("status")
     assert shown.returncode == 0
     assert f"not ready: {reason}\n".encode() in shown.stdout
     assert b"tracesidecar_config_reload_success 0.0" in sidecar.get("/metrics")[1]
@@ -150,5 +150,5 @@ def test_a_rejected_reload_is_named_until_one_succeeds(sidecar: Sidecar) -> None
     sidecar.daemon.send_signal(signal.SIGHUP)
     wait_until(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
     assert b"tracesidecar_config_reload_success 1.0" in sidecar.get("/metrics")[1]
-    assert json.loads(sidecar.call("status", "--json").stdout)["rejected_reload"] is None
+    assert json.loads(sidecar.ask("status", "--json").stdout)["rejected_reload"] is None
     assert sidecar.stop() == 0

@@ -83,7 +83,7 @@ def delivers_exactly_the_rest(
     done = sidecar.ship()
     assert done.returncode == 0, done
     assert Counter(read()) == Counter([*before, *after])
-    done = sidecar.call("verify", "lake", "--json")
+    done = sidecar.ask("verify", "lake", "--json")
     assert done.returncode == 0, done.stdout
     lines += [*before, *after]
 
@@ -280,7 +280,7 @@ def test_a_recovery_in_part_says_what_comes_again(sidecar: Sidecar) -> None:
     assert b"what only those had is delivered again" in done.stderr
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(number_lines(0, 20) * 2 + number_lines(20, 10))
-    notices = json.loads(sidecar.call("status", "--json").stdout)["notices"]
+    notices = json.loads(sidecar.ask("status", "--json").stdout)["notices"]
     assert [each["event"] for each in notices] == ["sink.recovered_in_part"]
 
 

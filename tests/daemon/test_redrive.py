@@ -48,7 +48,7 @@ def test_a_line_that_the_current_rules_accept_arrives_once_and_leaves_the_quaran
         assert rejecting.lines() == [*number_lines(0, 6), FIXED]
         assert rejecting.list_quarantined() == []
     explained = json.loads(
-        rejecting.call("explain", str(rejecting.traces / "a.jsonl"), "--json").stdout
+        rejecting.ask("explain", str(rejecting.traces / "a.jsonl"), "--json").stdout
     )
     [ranges] = explained["ranges"]
     assert [(piece["start"], piece["state"]) for piece in ranges["pieces"]] == [(0, "delivered")]
@@ -172,7 +172,7 @@ def test_lines_of_a_rewritten_file_are_reported_gone_and_cannot_be_redriven(
     ended = rejecting.call("quarantine", "redrive", "1")
     assert ended.returncode == 75
     assert b"1: bytes gone" in ended.stderr
-    assert b"bytes gone" in rejecting.call("quarantine", "list").stdout
+    assert b"bytes gone" in rejecting.ask("quarantine", "list").stdout
 
 
 def test_bytes_that_changed_in_place_unseen_are_found_gone_by_the_redrive(

@@ -204,12 +204,10 @@ def test_status_and_explain_read_beside_the_running_daemon(sidecar: Sidecar) -> 
     sidecar.arrives(10)
     wait_until(
         lambda: (
-            json.loads(sidecar.call("status", "--json").stdout)["sinks"][0]["delivered_lines"] == 10
+            json.loads(sidecar.ask("status", "--json").stdout)["sinks"][0]["delivered_lines"] == 10
         )
     )
-    explained = json.loads(
-        sidecar.call("explain", str(sidecar.traces / "a.jsonl"), "--json").stdout
-    )
+    explained = json.loads(sidecar.ask("explain", str(sidecar.traces / "a.jsonl"), "--json").stdout)
     assert "delivered" in json.dumps(explained)
     assert sidecar.stop() == 0
 
@@ -351,9 +349,9 @@ def test_explain_finds_a_file_by_the_name_that_it_had_first(sidecar: Sidecar) ->
     first.rename(kept / "renamed.jsonl")
     away.rename(sidecar.folder / "b.out")
     assert sidecar.ship().returncode == 0
-    [part] = json.loads(sidecar.call("explain", str(first), "--json").stdout)["ranges"]
+    [part] = json.loads(sidecar.ask("explain", str(first), "--json").stdout)["ranges"]
     assert part["path"] == str(kept / "renamed.jsonl")
-    unknown = sidecar.call("explain", str(away))
+    unknown = sidecar.ask("explain", str(away))
     shown = (unknown.stdout + unknown.stderr).decode()
     assert "never seen" not in shown
     assert "delivered" in shown

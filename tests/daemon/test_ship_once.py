@@ -16,27 +16,27 @@ from tracesidecar.journal import hold_lock, prepare_state_directory
 def test_every_line_arrives_once_in_order_and_a_second_run_adds_nothing(sidecar: Sidecar) -> None:
     lines = number_lines(0, 5000)
     append(sidecar.traces / "a.jsonl", lines)
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     assert sidecar.lines() == lines
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     assert sidecar.lines() == lines
 
 
 def test_what_comes_later_is_shipped_by_the_next_run_alone(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", number_lines(0, 10))
-    sidecar.ship()
+    sidecar.call("ship", "--once")
     append(sidecar.traces / "a.jsonl", number_lines(10, 10))
     append(sidecar.traces / "b.jsonl", number_lines(100, 10))
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     assert Counter(sidecar.lines()) == Counter(number_lines(0, 20) + number_lines(100, 10))
 
 
 def test_a_torn_last_line_waits_and_is_not_left_behind(sidecar: Sidecar) -> None:
     (sidecar.traces / "a.jsonl").write_bytes(b'{"n":1}\n{"n":')
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     assert sidecar.lines() == [b'{"n":1}']
     append(sidecar.traces / "a.jsonl", [b"2}"])
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     assert sidecar.lines() == [b'{"n":1}', b'{"n":2}']
 
 
@@ -44,26 +44,26 @@ def test_invalid_lines_are_quarantined_once_with_their_place_and_their_neighbour
     sidecar: Sidecar,
 ) -> None:
     (sidecar.traces / "a.jsonl").write_bytes(b'{"n":1}\nnot json\n{"n":2}\n{"n":NaN}\n\n{"n":3}\n')
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     assert sidecar.lines() == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
     rejected = sidecar.list_quarantined()
     assert [(line["start"], line["end"], line["reason"]) for line in rejected] == [
         (8, 16, "not_json"),
         (25, 34, "nan"),
     ]
-    assert sidecar.ship("--strict").returncode == 0, (
+    assert sidecar.call("ship", "--once", "--strict").returncode == 0, (
         "what an earlier run rejected does not count in this one"
     )
 
 
 def test_strict_reports_that_lines_were_quarantined(sidecar: Sidecar) -> None:
     (sidecar.traces / "a.jsonl").write_bytes(b"not json\n")
-    assert sidecar.ship("--strict").returncode == 65
+    assert sidecar.call("ship", "--once", "--strict").returncode == 65
 
 
 def test_nothing_to_do_is_done(sidecar: Sidecar) -> None:
     (sidecar.traces / "empty.jsonl").touch()
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     assert sidecar.objects() == []
 
 
@@ -73,7 +73,7 @@ def test_a_dead_sink_leaves_a_list_and_exit_75(sidecar: Sidecar) -> None:
         daemon='drain_deadline = "2s"',
     )
     append(sidecar.traces / "a.jsonl", number_lines(0, 3))
-    ended = sidecar.ship("--json")
+    ended = sidecar.call("ship", "--once", "--json")
     assert ended.returncode == 75
     outcome = json.loads(ended.stdout)
     assert outcome["reason"] == "left_behind"
@@ -85,14 +85,14 @@ def test_one_dead_sink_does_not_keep_another_from_its_data(sidecar: Sidecar) -> 
     dead = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
     sidecar.configure(LAKE.format(lake=sidecar.lake) + dead, daemon='drain_deadline = "10s"')
     append(sidecar.traces / "a.jsonl", number_lines(0, 3000))
-    assert sidecar.ship().returncode == 75
+    assert sidecar.call("ship", "--once").returncode == 75
     assert sidecar.lines() == number_lines(0, 3000)
 
 
 def test_a_state_directory_in_use_is_exit_75_with_the_reason(sidecar: Sidecar) -> None:
     prepare_state_directory(str(sidecar.state))
     with hold_lock(str(sidecar.state)):
-        ended = sidecar.ship("--json")
+        ended = sidecar.call("ship", "--once", "--json")
     assert ended.returncode == 75
     assert json.loads(ended.stdout)["reason"] == "locked"
     assert b"in use by process" in ended.stderr
@@ -107,7 +107,7 @@ def test_secrets_do_not_arrive_anywhere(sidecar: Sidecar) -> None:
             f"broken {secret}".encode(),
         ],
     )
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     assert sidecar.lines() == [b'{"cmd": "export GITHUB_TOKEN=[REDACTED:github-token]"}']
     originals = {
         path.stat().st_ino for path in sidecar.traces.iterdir()
@@ -123,7 +123,7 @@ def test_secrets_do_not_arrive_anywhere(sidecar: Sidecar) -> None:
 
 def test_the_manifest_proves_what_arrived(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", number_lines(0, 100))
-    sidecar.ship()
+    sidecar.call("ship", "--once")
     [path] = sidecar.lake.glob("_manifest/v1/dt=*/*.json")
     manifest = msgspec.json.decode(path.read_bytes())
     [data], [described] = sidecar.objects(), manifest["objects"]
@@ -146,7 +146,7 @@ def test_a_record_that_the_destination_rejects_is_quarantined_with_its_exact_loc
     receiver.order(poison="line 700")
     lines = [b"", b"broken", *number_lines(0, 1000)]
     append(sidecar.traces / "a.jsonl", lines)
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     kept = [line for line in receiver.read_kept_lines() if line]
     assert Counter(kept) == Counter(
         line for line in number_lines(0, 1000) if b"line 700" not in line
@@ -161,9 +161,9 @@ def test_a_record_that_the_destination_rejects_is_quarantined_with_its_exact_loc
 def test_a_new_sink_may_start_now(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "now"\n')
-    sidecar.ship()
+    sidecar.call("ship", "--once")
     append(sidecar.traces / "a.jsonl", number_lines(10, 10))
-    sidecar.ship()
+    sidecar.call("ship", "--once")
     assert sidecar.lines() == number_lines(10, 10)
 
 
@@ -171,12 +171,12 @@ def test_a_changed_destination_under_an_old_name_is_rejected_without_a_start(
     sidecar: Sidecar,
 ) -> None:
     append(sidecar.traces / "a.jsonl", number_lines(0, 10))
-    sidecar.ship()
+    sidecar.call("ship", "--once")
     sidecar.lake = sidecar.folder / "elsewhere"
     sidecar.configure(LAKE.format(lake=sidecar.lake))
-    ended = sidecar.ship()
+    ended = sidecar.call("ship", "--once")
     assert ended.returncode == 78
     assert b"used to deliver to" in ended.stderr
     sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "beginning"\n')
-    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ship", "--once").returncode == 0
     assert sidecar.lines() == number_lines(0, 10)

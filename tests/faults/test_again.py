@@ -42,13 +42,11 @@ def change(sidecar: Sidecar, before: str, after: str) -> None:
 
 
 def notices(sidecar: Sidecar) -> list[str]:
-    return [
-        each["event"] for each in json.loads(sidecar.call("status", "--json").stdout)["notices"]
-    ]
+    return [each["event"] for each in json.loads(sidecar.ask("status", "--json").stdout)["notices"]]
 
 
 def verify(sidecar: Sidecar) -> bool:
-    proof = json.loads(sidecar.call("verify", "lake", "--json").stdout)
+    proof = json.loads(sidecar.ask("verify", "lake", "--json").stdout)
     return bool(proof["problems"] == [])
 
 
@@ -557,10 +555,10 @@ def test_a_machine_that_got_another_name_goes_on_and_verifies_what_both_names_de
 
 
 def test_an_empty_store_is_no_proof_for_a_sink_that_has_delivered(sidecar: Sidecar) -> None:
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0
     ship_lines(sidecar)
     shutil.rmtree(sidecar.lake)
-    answer = sidecar.call("verify", "lake")
+    answer = sidecar.ask("verify", "lake")
     assert answer.returncode == 65
     assert b"no manifest of sink lake" in b" ".join(answer.stdout.split())
 
@@ -581,7 +579,7 @@ def test_a_file_that_lost_its_end_delivers_only_what_is_new_and_says_so(sidecar:
     ]
     assert event["unchanged_bytes"] == len(body(lines[:400]))
     assert event["read_bytes"] == len(body(lines))
-    [source] = json.loads(sidecar.call("status", "--json").stdout)["sources"]
+    [source] = json.loads(sidecar.ask("status", "--json").stdout)["sources"]
     assert (source["rewritten"], source["lost_bytes"]) == (1, 0)
     assert verify(sidecar)
 
@@ -630,9 +628,9 @@ def test_a_file_that_is_replaced_by_another_version_of_it_is_announced(
     assert list_replacements(sidecar.log.read_bytes()) == [
         (f"{name}.jsonl", "replaced", len(body(before[name]))) for name in AGAIN
     ]
-    [source] = json.loads(sidecar.call("status", "--json").stdout)["sources"]
+    [source] = json.loads(sidecar.ask("status", "--json").stdout)["sources"]
     assert source["rewritten"] == len(AGAIN)
-    ranges = json.loads(sidecar.call("explain", str(paths["shorter"]), "--json").stdout)["ranges"]
+    ranges = json.loads(sidecar.ask("explain", str(paths["shorter"]), "--json").stdout)["ranges"]
     assert max(each["generation"] for each in ranges) == 1
     assert verify(sidecar)
 
@@ -681,7 +679,7 @@ def test_a_version_of_a_file_that_was_deleted_and_forgotten_is_announced(sidecar
     assert announced == versions.keys() - others.keys()
     assert {each["reason"] for each in found} == {"replaced"}
     assert sidecar.stop() == 0
-    [row] = json.loads(sidecar.call("status", "--json").stdout)["sources"]
+    [row] = json.loads(sidecar.ask("status", "--json").stdout)["sources"]
     assert row["rewritten"] == 5
 
 
@@ -738,7 +736,7 @@ def test_a_second_daemon_does_not_start_although_the_lock_was_removed(sidecar: S
     append(sidecar.traces / "a.jsonl", more)
     sidecar.arrives(25)
     wait_until(lambda: (sidecar.state / "status.sock").exists() or sidecar.has_ended())
-    shown = json.loads(sidecar.call("status", "--json").stdout)
+    shown = json.loads(sidecar.ask("status", "--json").stdout)
     assert (shown["running"], shown["figures_from"]) == (True, "daemon")
     assert sidecar.stop() == 0
     assert sidecar.lines() == lines + more

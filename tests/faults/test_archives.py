@@ -80,7 +80,7 @@ def test_an_archive_that_is_larger_than_its_content_leaves_nothing_behind(
     assert path.stat().st_size > len(body(lines))
     assert archives.ship().returncode == 0
     assert archives.lines() == lines
-    explained = json.loads(archives.call("explain", str(path), "--json").stdout)
+    explained = json.loads(archives.ask("explain", str(path), "--json").stdout)
     (segment,) = explained["ranges"]
     assert [(part["start"], part["end"], part["state"]) for part in segment["pieces"]] == [
         (0, len(body(lines)), "delivered")
@@ -109,7 +109,7 @@ def test_the_missing_ends_of_archives_that_were_cut_are_losses_of_unknown_size(
         ("b.jsonl.gz", 0, "corrupt"),
         ("c.jsonl.zst", 0, "corrupt"),
     ]
-    explained = archives.call("explain", str(archives.traces / "a.jsonl.gz")).stdout
+    explained = archives.ask("explain", str(archives.traces / "a.jsonl.gz")).stdout
     assert b"how many bytes is not known" in b" ".join(explained.split())
     with (archives.traces / "c.jsonl.zst").open("ab") as growing:
         growing.write(frame.compress(body(number_lines(100, 9))) + frame.flush())

@@ -81,7 +81,7 @@ def test_what_waits_as_a_possible_copy_is_left_behind_and_lag_when_time_is_short
     assert [(each["path"], each["offset"], each["size"]) for each in left] == [
         (str(sidecar.traces / "b.jsonl"), 0, len(body(lines)))
     ]
-    status = json.loads(sidecar.call("status", "--json").stdout)
+    status = json.loads(sidecar.ask("status", "--json").stdout)
     assert status["sinks"][0]["lag_bytes"] == len(body(lines))
     graceful(sidecar, "100ms")
     assert sidecar.ship().returncode == 0
@@ -116,7 +116,7 @@ def test_files_that_were_rotated_before_we_first_looked_arrive_oldest_first_and_
     append(sidecar.traces / "a.jsonl", more)
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(lines + more)
-    proof = json.loads(sidecar.call("verify", "lake", "--json").stdout)
+    proof = json.loads(sidecar.ask("verify", "lake", "--json").stdout)
     assert proof["problems"] == []
 
 
@@ -311,7 +311,7 @@ def test_a_copy_that_is_finished_after_a_kill_arrives_once(
     wait_until(lambda: lags_by(sidecar, 0))
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter([*number_lines(0, 45), *number_lines(100, 5)])
-    status = json.loads(sidecar.call("status", "--json").stdout)
+    status = json.loads(sidecar.ask("status", "--json").stdout)
     assert status["sources"][0]["lost_bytes"] == 0
 
 

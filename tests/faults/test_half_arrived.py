@@ -78,12 +78,12 @@ def cut_short(sidecar: Sidecar, *, arrived: tuple[int, ...]) -> None:
 
 def losses(sidecar: Sidecar) -> int:
     return int(
-        msgspec.json.decode(sidecar.call("status", "--json").stdout)["sources"][0]["lost_bytes"]
+        msgspec.json.decode(sidecar.ask("status", "--json").stdout)["sources"][0]["lost_bytes"]
     )
 
 
 def problems(sidecar: Sidecar) -> list[str]:
-    done = sidecar.call("verify", "lake", "--json")
+    done = sidecar.ask("verify", "lake", "--json")
     return [each["kind"] for each in msgspec.json.decode(done.stdout)["problems"]]
 
 
@@ -266,7 +266,7 @@ def test_lines_that_were_rejected_stay_in_quarantine_when_their_file_is_gone(
     assert sidecar.ship().returncode == 0
     assert count_stored(sidecar) == ids(make_messages(1, 0, 5) + make_messages(2, 0, 5))
     assert losses(sidecar) == 0
-    listed = msgspec.json.decode(sidecar.call("quarantine", "list", "--json").stdout)
+    listed = msgspec.json.decode(sidecar.ask("quarantine", "list", "--json").stdout)
     names = sorted(Path(each["path"]).name for each in listed["quarantine"])
     assert names == ["a.jsonl", "a.jsonl", "b.jsonl", "b.jsonl"]
     assert problems(sidecar) == []

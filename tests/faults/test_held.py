@@ -134,9 +134,9 @@ def test_a_held_file_of_no_source_is_set_aside_and_delivered_once_there_is_one(
     assert (done.returncode, warnings(done.stderr), sidecar.lines()) == (0, ["set_aside"], [])
     [kept] = (sidecar.state / "held" / "unknown").iterdir()
     assert kept.read_bytes() == body(number_lines(0, 100))
-    status = sidecar.call("status")
+    status = sidecar.ask("status")
     assert b"held/unknown" in status.stdout.replace(b"\n", b"")
-    held = msgspec.json.decode(sidecar.call("status", "--json").stdout)["held"]
+    held = msgspec.json.decode(sidecar.ask("status", "--json").stdout)["held"]
     assert (held["set_aside_files"], held["set_aside_bytes"]) == (1, kept.stat().st_size)
     sidecar.config.write_text(before)
     assert sidecar.ship().returncode == 0
@@ -159,12 +159,12 @@ def test_odd_names_of_held_files_stop_neither_a_start_nor_status(
     )
     for first, name in enumerate((*odd, "14:nobody:%00", "\udcff")):
         append(hold / f"segment-{name}", number_lines(first, 1))
-    assert sidecar.call("status").returncode == 0
+    assert sidecar.ask("status").returncode == 0
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(number_lines(0, 3))
     kept = [path.read_bytes() for path in (hold / "unknown").iterdir()]
     assert sorted(kept) == [body([line]) for line in number_lines(3, 2)]
-    held = msgspec.json.decode(sidecar.call("status", "--json").stdout)["held"]
+    held = msgspec.json.decode(sidecar.ask("status", "--json").stdout)["held"]
     assert held["set_aside_files"] == 2
 
 
@@ -368,7 +368,7 @@ def test_a_stop_leaves_links_within_the_limit_and_ship_once_releases_them(
     assert sidecar.stop() == 0
     kept = [name.rpartition("+")[2] for name in links(sidecar)]
     assert sorted(kept) == ["2.jsonl", "3.jsonl"]
-    shown = sidecar.call("status").stdout.decode()
+    shown = sidecar.ask("status").stdout.decode()
     assert f"2 files have a hard link in {sidecar.state}/held; those of deleted files" in shown
     assert "keep 0 B on the disk" in shown
     assert "removed: tracesidecar ship --once, then delete these directories" in shown
@@ -423,14 +423,14 @@ def test_what_counted_as_lost_while_its_link_was_not_there_arrives_and_is_no_los
     held = sidecar.state / "held"
     held.rename(sidecar.folder / "aside")
     sidecar.ship()
-    (source,) = msgspec.json.decode(sidecar.call("status", "--json").stdout)["sources"]
+    (source,) = msgspec.json.decode(sidecar.ask("status", "--json").stdout)["sources"]
     assert source["lost_files_uncounted"] == 1
     if held.exists():
         held.rmdir()
     (sidecar.folder / "aside").rename(held)
     assert sidecar.ship().returncode == 0
     assert set(lines) <= set(sidecar.lines())
-    (source,) = msgspec.json.decode(sidecar.call("status", "--json").stdout)["sources"]
+    (source,) = msgspec.json.decode(sidecar.ask("status", "--json").stdout)["sources"]
     assert source["lost_files_uncounted"] == 0
     assert links(sidecar) == []
 

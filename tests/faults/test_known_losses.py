@@ -33,14 +33,14 @@ def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
 
 
 def source(sidecar: Sidecar) -> dict[str, int]:
-    document = json.loads(sidecar.call("status", "--json").stdout)
+    document = json.loads(sidecar.ask("status", "--json").stdout)
     found: dict[str, int] = document["sources"][0]
     return found
 
 
 def explain(sidecar: Sidecar, path: Path) -> list[tuple[str, str]]:
     """State and reason of each range of a file."""
-    document = json.loads(sidecar.call("explain", str(path), "--json").stdout)
+    document = json.loads(sidecar.ask("explain", str(path), "--json").stdout)
     return [
         (piece["state"], piece["detail"].partition(";")[0])
         for each in document["ranges"]
@@ -564,7 +564,7 @@ FAR = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:1/"\n'
 
 def pieces(sidecar: Sidecar, path: Path) -> dict[str, list[tuple[int, int, str]]]:
     """Start, end and state of each range of a file, by sink."""
-    document = json.loads(sidecar.call("explain", str(path), "--json").stdout)
+    document = json.loads(sidecar.ask("explain", str(path), "--json").stdout)
     return {
         each["sink"]: [(piece["start"], piece["end"], piece["state"]) for piece in each["pieces"]]
         for each in document["ranges"]

@@ -143,7 +143,7 @@ def test_a_login_page_is_not_delivered_for_any_destination(
     sidecar.start()
     wait_until(lambda: len(find_retry_reasons(sidecar)) == len(NAMES))
     assert set(find_retry_reasons(sidecar).values()) == {"answer"}
-    status = json.loads(sidecar.call("status", "--json").stdout)
+    status = json.loads(sidecar.ask("status", "--json").stdout)
     assert {sink["name"]: sink["delivered_lines"] for sink in status["sinks"]} == dict.fromkeys(
         NAMES, 0
     )

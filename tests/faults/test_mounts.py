@@ -73,7 +73,7 @@ def wait_for(sidecar: Sidecar, state: str, count: int) -> None:
 
 
 def losses(sidecar: Sidecar) -> int:
-    status = json.loads(sidecar.call("status", "--json").stdout)
+    status = json.loads(sidecar.ask("status", "--json").stdout)
     return int(status["sources"][0]["lost_bytes"])
 
 
@@ -97,7 +97,7 @@ def test_a_mount_that_appears_after_the_start_is_not_delivered_again(
     assert sidecar.stop() == 0
     assert sorted(sidecar.lines()) == sorted(number_lines(0, 55) + number_lines(100, 55))
     assert losses(sidecar) == 0
-    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ask("verify", "lake").returncode == 0
 
 
 @pytest.mark.long
@@ -222,7 +222,7 @@ def test_bytes_on_a_file_system_that_is_away_are_late_not_lost(
     assert sidecar.ship().returncode == 75
     mounts.remove(sidecar.traces)
     assert sidecar.ship().returncode == 75, "the bytes are left behind, and said to be"
-    status = json.loads(sidecar.call("status", "--json").stdout)
+    status = json.loads(sidecar.ask("status", "--json").stdout)
     assert status["sources"][0]["lost_bytes"] == 0
     assert status["sinks"][1]["lag_bytes"] == len(body(number_lines(0, 50)))
     mounts.image(image, sidecar.traces)

@@ -77,12 +77,12 @@ def count_lag(sidecar: Sidecar) -> int:
 
 def show(sidecar: Sidecar, path: Path, unread: int) -> None:
     """Assert what `status` and `explain` say, whoever counts."""
-    document = json.loads(sidecar.call("status", "--json").stdout)
+    document = json.loads(sidecar.ask("status", "--json").stdout)
     (sink,), (source,) = document["sinks"], document["sources"]
     assert (sink["lag_bytes"], source["at_risk_bytes"]) == (unread, unread)
     assert (source["lost_bytes"], source["lost_files_uncounted"]) == (0, 0)
     assert document["held"]["bytes"] == len(body(number_lines(1, 8)))
-    ranges = json.loads(sidecar.call("explain", str(path), "--json").stdout)["ranges"]
+    ranges = json.loads(sidecar.ask("explain", str(path), "--json").stdout)["ranges"]
     pieces = [piece for each in ranges for piece in each["pieces"]]
     assert (pieces[-1]["state"], pieces[-1]["end"] - pieces[-1]["start"]) == ("unread", unread)
     assert "could not be read" in pieces[-1]["detail"]
@@ -125,7 +125,7 @@ def test_unread_bytes_of_a_deleted_file_are_lag_until_they_have_arrived(
     assert weak.stop() == 0
     assert Counter(weak.lines()) == Counter(number_lines(0, 9))
     assert [event for event in weak.events() if event["event"] == "collect.lost"] == []
-    assert weak.call("verify", "lake").returncode == 0
+    assert weak.ask("verify", "lake").returncode == 0
 
 
 def test_a_new_file_that_cannot_be_read_and_moved_away_arrives_from_where_it_is(
