@@ -342,6 +342,10 @@ class NewFiles:
 
     def _search(self, directory: Directory, orphans: Sequence[File], search: _Search) -> bool:
         """Go on with the search of a directory; return whether it is over."""
+        if not (searched_for := self._continuations.orphans):
+            return True  # what was found in another directory was the last
+        source = orphans[0].source
+        oldest_ns = min(orphan.modified_ns for orphan in searched_for)
         # what an orphan was rotated or copied into is among its family
         families = {rank_in_family(orphan.name)[0] for orphan in orphans}
         siblings = [
@@ -351,7 +355,7 @@ class NewFiles:
         ]
         siblings.sort(key=lambda sibling: rank_in_family(sibling.name)[0] not in families)
         for sibling in siblings:
-            if not self._consider(sibling):
+            if not self._consider(sibling, source, oldest_ns):
                 return False
             search.considered.add(sibling.name)
         return True
@@ -610,23 +614,22 @@ class NewFiles:
             file, original
         )
 
-    def _consider(self, sibling: FileLocation) -> bool:
+    def _consider(self, sibling: FileLocation, source: int, oldest_ns: int) -> bool:
         """See whether an orphan continues in a sibling that is no segment of its own.
 
         That is a file that no glob matches, which is forgotten if not, or a mere copy. One that a
         glob matches is registered: perhaps this scan did not list its directory. Return False if
         there is no time for it in this scan.
+
+        `source` is that of the orphans, `oldest_ns` when the first of them was written.
         """
-        orphans = self._continuations.orphans
         try:
             status = self._tree.stat(sibling.path)
         except OSError:
             return True
         if not stat.S_ISREG(status.st_mode):
             return True
-        is_young = any(
-            status.st_mtime_ns + _CLOCK_SLACK_NS >= orphan.modified_ns for orphan in orphans
-        )
+        is_young = status.st_mtime_ns + _CLOCK_SLACK_NS >= oldest_ns
         known = self._files.find(status.st_dev, status.st_ino)
         if known is None and sibling.source is not None:
             if self._files.with_inode(status.st_ino) or not self._admission.has_room(
@@ -639,9 +642,9 @@ class NewFiles:
             return True
         if not is_young or (known is not None and not known.is_mere_copy):
             return True
-        if not self._turns.take(orphans[0].source, "sibling"):
+        if not self._turns.take(source, "sibling"):
             return False
-        file = known or self._lifecycle.create(sibling, status, orphans[0].source)
+        file = known or self._lifecycle.create(sibling, status, source)
         try:
             candidate = self._opener.open(file)
             orphan = (
