@@ -10,7 +10,7 @@ import structlog
 
 from tracesidecar.batch import BatchBuilder, PreparedBatch
 from tracesidecar.model import Checkpoint, CleanChunk
-from tracesidecar.pipeline.chunk_reader import ChunkReader
+from tracesidecar.pipeline.chunk_reader import MEASURED_BYTES, ChunkReader
 from tracesidecar.pipeline.event_cache import EventCache
 from tracesidecar.pipeline.intake import Intake
 from tracesidecar.pipeline.line_locator import LineLocator
@@ -41,10 +41,11 @@ class Step:
     """What one step of filling did.
 
     `taken_bytes` counts source bytes, `read_bytes` those of all steps, less what is read again.
-    `is_ahead`: nothing was taken, so that a slower sink can
-    catch up. `is_waiting`: nothing is left to read but slow chunks that are being cleaned.
-    `has_more`: some segment may have more for the sink. `taken_sources` are those of what was
-    taken, `ready_sources` those of which something may be left.
+    `is_ahead`: nothing was taken, so that a slower sink can catch up. `is_waiting`: nothing is left
+    to read but slow chunks that are being cleaned, and long lines. `is_measuring`: more of such a
+    line can be measured at once. `has_more`: some segment may have more for the sink.
+    `taken_sources` are those of what was taken, `ready_sources` those of which something may be
+    left.
     """
 
     taken_bytes: int
@@ -56,6 +57,7 @@ class Step:
     ready_sources: frozenset[str] = frozenset()
     is_waiting: bool = False
     is_ahead: bool = False
+    is_measuring: bool = False
 
 
 class BatchFiller:
@@ -83,7 +85,7 @@ class BatchFiller:
         self._at = at
         self._builders: dict[str, BatchBuilder] = {}
         self._are_writers_gone = False
-        self._has_read = False
+        self._has_read = self._is_measuring = False
 
     def end_writers(self) -> None:
         """Take last lines without a newline, too: no file grows any more."""
@@ -94,6 +96,7 @@ class BatchFiller:
 
         `slower` are the sinks to wait for: name → the lead in bytes that this sink may have.
         """
+        self._is_measuring = False
         sink = self._intake.sinks[name]
         builder = self._builders.get(name)
         if builder is None:
@@ -114,6 +117,7 @@ class BatchFiller:
             ready,
             is_waiting=postponed and not ready,
             is_ahead=is_ahead,
+            is_measuring=self._is_measuring,
         )
 
     def close(self, name: str) -> PreparedBatch:
@@ -164,6 +168,9 @@ class BatchFiller:
         if clean is None:
             if self._chunks.is_cleaning(segment, at.offset):
                 sink.postpone(segment, since)
+            elif self._chunks.is_measuring(segment, at.offset):
+                self._is_measuring = True
+                sink.postpone(segment, since, MEASURED_BYTES)
             else:
                 sink.exhaust(segment)
             return 0

@@ -29,6 +29,11 @@ MOST_REJECTED = 256
 rejected takes many times as long to find out as that it is valid.
 """
 
+MEASURED_BYTES = 8 << 20
+"""How much of a line that is too long is looked at before others have their turn: a hole in a file
+may have a terabyte, and no newline either.
+"""
+
 OPEN_SECONDS = 5.0
 """A streamed message that has not grown for this long is taken as it is."""
 LINE_BYTES = 160
@@ -83,7 +88,8 @@ class ChunkReader:
         or if the message has waited too long or become too long. `now` is in seconds, of a clock
         that never goes back.
 
-        Also returns None while a slow chunk is being cleaned elsewhere: `is_cleaning` is true then.
+        Also returns None while a slow chunk is being cleaned elsewhere, or a very long line has
+        been measured in part: `is_cleaning` or `is_measuring` is true then.
         """
         self._progress.step()
         cached = self._cache.get((segment, at.offset))
@@ -93,7 +99,9 @@ class ChunkReader:
             return None
         cleaned = self._slow_chunks.take(segment, at.offset)
         if cleaned is None:
-            chunk = self._tailer.read(segment, at, final=final)
+            chunk = self._tailer.read(segment, at, final=final, measured=MEASURED_BYTES)
+            if chunk is None and self._tailer.is_measuring(segment, at.offset):
+                return None
             if chunk is None and not final:
                 chunk = self._read_at_rest(segment, at, flush=flush, now=now)
                 flush = True
@@ -122,6 +130,10 @@ class ChunkReader:
     def is_cleaning(self, segment: int, offset: int) -> bool:
         """Return whether a slow chunk that begins there is being cleaned: ask again later."""
         return self._slow_chunks.is_waiting(segment, offset)
+
+    def is_measuring(self, segment: int, offset: int) -> bool:
+        """Return whether a long line that begins there was measured in part: ask again soon."""
+        return self._tailer.is_measuring(segment, offset)
 
     def _shorten(self, chunk: Chunk, at: Checkpoint) -> Chunk:
         """Return the chunk, or only its first lines if it has very many."""

@@ -149,9 +149,13 @@ class SinkCursors:
         """Whether some segment has a slow chunk that is being cleaned."""
         return bool(self._postponed)
 
-    def postpone(self, segment: int, since: float) -> None:
-        """Note that the segment, ready since then, goes on with a slow chunk that is not clean."""
+    def postpone(self, segment: int, since: float, read_bytes: int = 0) -> None:
+        """Note that the segment, ready since then, goes on with a slow chunk that is not clean.
+
+        Or with a long line, of which `read_bytes` were measured.
+        """
         self._postponed[segment] = since
+        self._ready.charge(segment, read_bytes)
 
     def resume(self, is_cleaning: Callable[[int, int], bool]) -> None:
         """Make the segments ready again whose slow chunk is clean."""

@@ -157,8 +157,8 @@ class SinkLoop:
                 newest |= dict.fromkeys(step.taken_sources, now)
             elif was_empty and sink.redrives.is_due:
                 return step
-            elif step.is_waiting and was_empty:
-                await sink.wait_for_news(SLOW_CHUNK_SECONDS)
+            elif step.is_measuring or (step.is_waiting and was_empty):
+                await sink.wait_for_news(0 if step.is_measuring else SLOW_CHUNK_SECONDS)
             elif is_draining:
                 return step
             elif was_empty:

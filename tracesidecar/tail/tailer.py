@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from tracesidecar.json_documents import Ending
@@ -109,6 +110,7 @@ class Tailer:
         final: bool = False,
         resting: bool = False,
         until: int | None = None,
+        measured: int = sys.maxsize,
     ) -> Chunk | None:
         """Return the chunk at a checkpoint.
 
@@ -116,16 +118,22 @@ class Tailer:
         writer is gone, so a last line without newline is returned too. `resting`: nothing was
         written for a while, so of documents a last one is returned that is complete or beyond
         repair, and a last line if it is UTF-16. `until` is the beginning of a line at which the
-        chunk ends, if it would not end before.
+        chunk ends, if it would not end before. Of a line or document that is too long, so many
+        bytes are `measured` at a time: None, and `is_measuring`, until it is done.
         """
         ending = Ending.FINAL if final else Ending.RESTING if resting else Ending.OPEN
         file = self._files.get(segment)
         if file is None:
             return None
-        chunk = self._reader.read(file, at, ending=ending, until=until)
+        chunk = self._reader.read(file, at, ending=ending, until=until, measured=measured)
         if chunk is not None and not self._files.options(file).documents:
             self._landmarks.note_reading(file)  # lines mean nothing in a document
         return chunk
+
+    def is_measuring(self, segment: int, offset: int) -> bool:
+        """Return whether more of the long line or document at an offset can be measured now."""
+        file = self._files.get(segment)
+        return file is not None and self._reader.is_measuring(file, offset)
 
     def is_unfinished(self, segment: int, start: int, end: int) -> bool:
         """Return whether [start, end) is the beginning of one line or document, and can be read."""

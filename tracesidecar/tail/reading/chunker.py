@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from dataclasses import dataclass, field
 
 from tracesidecar.model import CHUNK_BYTES, CHUNK_LINES, LONGEST_OPEN_BYTES
@@ -40,6 +41,7 @@ class ChunkSpan:
 class _Measure:
     scanned: int
     hasher: hashlib.blake2b
+    goes_on: bool = False
 
 
 class Chunker:
@@ -55,11 +57,22 @@ class Chunker:
         self._measures: dict[int, dict[int, _Measure]] = {}
 
     def cut(
-        self, source: ByteSource, segment: int, start: int, *, max_line: int, final: bool
+        self,
+        source: ByteSource,
+        segment: int,
+        start: int,
+        *,
+        max_line: int,
+        final: bool,
+        measured: int = sys.maxsize,
     ) -> ChunkSpan | None:
-        """Return the chunk at `start`, or None if no whole line is there now."""
+        """Return the chunk at `start`, or None if no whole line is there now.
+
+        About so many bytes of a long line are `measured`; if it goes on, `is_measuring` is true
+        then, and the next call goes on with it.
+        """
         if start in self._measures.get(segment, ()):
-            return self._long(source, segment, start, max_line=max_line, final=final)
+            return self._long(source, segment, start, max_line, measured, final=final)
         to_grid = CHUNK_BYTES - start % CHUNK_BYTES
         if to_grid <= LONGEST_OPEN_BYTES:
             to_grid += CHUNK_BYTES
@@ -72,21 +85,38 @@ class Chunker:
             return ChunkSpan(start + whole, data[:whole], torn=torn and whole == len(data))
         if is_at_end and not torn and not end:
             return None
-        return self._long(source, segment, start, max_line=max_line, final=final)
+        return self._long(source, segment, start, max_line, measured, final=final)
+
+    def is_measuring(self, segment: int, start: int) -> bool:
+        """Return whether more of the long line at `start` can be measured now."""
+        measure = self._measures.get(segment, {}).get(start)
+        return measure is not None and measure.goes_on
 
     def forget(self, segment: int) -> None:
         """Forget how far the lines of a segment were measured."""
         self._measures.pop(segment, None)
 
     def _long(
-        self, source: ByteSource, segment: int, start: int, *, max_line: int, final: bool
+        self,
+        source: ByteSource,
+        segment: int,
+        start: int,
+        max_line: int,
+        measured: int,
+        *,
+        final: bool,
     ) -> ChunkSpan | None:
         measures = self._measures.setdefault(segment, {})
         measure = measures.setdefault(
             start, _Measure(start, hashlib.blake2b(key=self._key, digest_size=16))
         )
         newline = -1
+        limit = measure.scanned + measured
+        measure.goes_on = False
         while newline < 0 and (piece := source.pread(CHUNK_BYTES, measure.scanned)):
+            if measure.scanned >= limit:
+                measure.goes_on = True
+                return None
             self._progress.step()
             newline = piece.find(b"\n")
             line = piece if newline < 0 else piece[:newline]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 
 from tracesidecar.json_documents import (
@@ -28,6 +29,7 @@ class _LongDocument:
     scanned: int
     hasher: hashlib.blake2b
     finder: EndFinder
+    goes_on: bool = False
 
 
 class DocumentChunker:
@@ -43,14 +45,23 @@ class DocumentChunker:
         self._long: dict[int, dict[int, _LongDocument]] = {}
 
     def cut(
-        self, source: ByteSource, segment: int, start: int, *, max_line: int, ending: Ending
+        self,
+        source: ByteSource,
+        segment: int,
+        start: int,
+        *,
+        max_line: int,
+        ending: Ending,
+        measured: int = sys.maxsize,
     ) -> ChunkSpan | None:
         """Return the chunk at `start`, or None if no whole document is there now.
 
-        A document longer than `max_line` is a span of its own, without data.
+        A document longer than `max_line` is a span of its own, without data. About so many bytes of
+        it are `measured`; if it goes on, `is_measuring` is true then, and the next call goes on
+        with it.
         """
         if start in self._long.get(segment, ()):
-            return self._follow(source, segment, start, ending)
+            return self._follow(source, segment, start, ending, measured)
         if ending is Ending.OPEN and self._has_hardly_grown(source, segment, start):
             return None
         to_grid = CHUNK_BYTES - start % CHUNK_BYTES
@@ -67,11 +78,16 @@ class DocumentChunker:
                 return ChunkSpan(start + whole, span, torn=not span.endswith(b"\n"))
             if len(data) > max_line:
                 self._unfinished.pop(segment, None)
-                return self._follow(source, segment, start, ending)
+                return self._follow(source, segment, start, ending, measured)
             if is_at_end:
                 self._unfinished[segment] = start, len(data)
                 return None
             window = max(min(2 * window, max_line), window) + 1
+
+    def is_measuring(self, segment: int, start: int) -> bool:
+        """Return whether more of the long document at `start` can be measured now."""
+        long = self._long.get(segment, {}).get(start)
+        return long is not None and long.goes_on
 
     def forget(self, segment: int) -> None:
         """Forget how far the documents of a segment were looked at."""
@@ -87,7 +103,7 @@ class DocumentChunker:
         return 0 < len(added) <= share and added.rstrip()[-1:] not in (b"}", b"]")
 
     def _follow(
-        self, source: ByteSource, segment: int, start: int, ending: Ending
+        self, source: ByteSource, segment: int, start: int, ending: Ending, measured: int
     ) -> ChunkSpan | None:
         """Follow a document that is too long, in pieces, to its end."""
         documents = self._long.setdefault(segment, {})
@@ -98,11 +114,16 @@ class DocumentChunker:
                 hashlib.blake2b(key=self._key, digest_size=16),
                 EndFinder(source.pread(TAIL_BYTES, start)),
             )
+        limit = long.scanned + measured
+        long.goes_on = False
         while True:
             overlap = int(long.scanned > start)  # a newline may be the last byte of a piece
             piece = source.pread(CHUNK_BYTES, long.scanned - overlap)
             if len(piece) <= overlap:
                 break
+            if long.scanned >= limit:
+                long.goes_on = True
+                return None
             end = long.finder.feed(piece, overlap)
             taken = piece[overlap:end] if end >= 0 else piece[overlap:]
             long.hasher.update(taken)

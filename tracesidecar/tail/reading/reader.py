@@ -48,13 +48,19 @@ class SegmentReader:
         self._documents = DocumentChunker(fingerprinter.key)
 
     def read(
-        self, file: File, at: Checkpoint, *, ending: Ending, until: int | None = None
+        self,
+        file: File,
+        at: Checkpoint,
+        *,
+        ending: Ending,
+        until: int | None = None,
+        measured: int = sys.maxsize,
     ) -> Chunk | None:
-        """Return the chunk at a checkpoint, or None."""
+        """Return the chunk at a checkpoint, or None. Of a long line so much is `measured`."""
         if file.state not in _READABLE or file.id in self._scan.broken:
             return None
         try:
-            chunk = self._read(file, at, ending=ending, until=until)
+            chunk = self._read(file, at, measured, ending=ending, until=until)
         except OSError as error:
             self._scan.warn(
                 "unreadable", file.path, f"reading failed ({error.strerror}): it is tried again"
@@ -66,6 +72,12 @@ class SegmentReader:
                 self._scan.note_readable(file.id)
             return chunk
         return None
+
+    def is_measuring(self, file: File, offset: int) -> bool:
+        """Return whether more of the long line or document at an offset can be measured now."""
+        return self._chunker.is_measuring(file.id, offset) or self._documents.is_measuring(
+            file.id, offset
+        )
 
     def read_range(self, file: File, start: int, end: int) -> Iterator[bytes] | None:
         """Return the bytes of a range in pieces, or None."""
@@ -132,7 +144,7 @@ class SegmentReader:
             return False
 
     def _read(
-        self, file: File, at: Checkpoint, *, ending: Ending, until: int | None
+        self, file: File, at: Checkpoint, measured: int, *, ending: Ending, until: int | None
     ) -> Chunk | None:
         opened = self._open_files.open(file, max(0, at.offset - TAIL_BYTES))
         if opened is None:
@@ -141,7 +153,9 @@ class SegmentReader:
             return None
         if isinstance(opened, ArchiveFile):
             opened.keep_from(max(0, at.offset - TAIL_BYTES))
-        span = self._cut(opened, file, at.offset, ending)
+        span = self._cut(opened, file, at.offset, ending, measured)
+        if span is None and self.is_measuring(file, at.offset):
+            return None
         if isinstance(opened, ArchiveFile):
             span = self._cut_archive(opened, file, at.offset, ending, span)
         if span is None:
@@ -189,16 +203,30 @@ class SegmentReader:
             self._break(file, file.damage.reason)
         return span
 
-    def _cut(self, opened: OpenedFile, file: File, start: int, ending: Ending) -> ChunkSpan | None:
+    def _cut(
+        self,
+        opened: OpenedFile,
+        file: File,
+        start: int,
+        ending: Ending,
+        measured: int = sys.maxsize,
+    ) -> ChunkSpan | None:
         options = self._files.options(file)
         if options.documents:
             return self._documents.cut(
-                opened, file.id, start, max_line=options.max_line, ending=ending
+                opened,
+                file.id,
+                start,
+                max_line=options.max_line,
+                ending=ending,
+                measured=measured,
             )
         final = ending is Ending.FINAL or (
             ending is Ending.RESTING and _begins_as_utf16(opened.pread(8, start))
         )
-        return self._chunker.cut(opened, file.id, start, max_line=options.max_line, final=final)
+        return self._chunker.cut(
+            opened, file.id, start, max_line=options.max_line, final=final, measured=measured
+        )
 
     def _chunk(self, file: File, at: Checkpoint, span: ChunkSpan, following: Checkpoint) -> Chunk:
         segment, documents = self._files.segment(file), self._files.options(file).documents
