@@ -32,7 +32,7 @@ _ZSTANDARD_INPUT_BYTES = 1024
 
 _EMPTY_BYTES = 4 << 20
 """So much input may have no content: the padding of a tape, the archives of empty files."""
-_MEMBER_BYTES = 1024
+_MEMBER_BYTES = 512
 """What a member or frame counts as, beside its bytes: each takes time to begin, and 8 bytes of
 Zstandard are one."""
 _CONTENT_SHARE = 16
@@ -316,8 +316,7 @@ class _Stream:
         What was read before, by another limit, identifies the file.
         """
         cost = self._offset + _MEMBER_BYTES * self._members
-        content = max(self._produced, LINE_BYTES * self._lines)
-        is_over = cost > _EMPTY_BYTES + _CONTENT_SHARE * content
+        is_over = cost > _EMPTY_BYTES + _CONTENT_SHARE * self._produced
         return is_over and self._produced >= self._known
 
     def _begin(self) -> Any:
