@@ -941,6 +941,33 @@ def test_a_file_that_only_its_first_notice_kept_is_not_read_beside_what_was_made
     assert_exact(follower, writer)
 
 
+def test_a_generation_whose_record_a_kill_prevented_has_one_link_after_it(
+    follow: Callable[..., Follower], writer: Writer
+) -> None:
+    """Seen: a second link of ours counted as a name, so that the file never counted as deleted.
+
+    In which order the links are met differs.
+    """
+    follower = follow(include=(f"{follow().traces}/*.jsonl*",))
+    for number in range(8):
+        writer.append(follower.traces / f"{number}.jsonl", 5)
+    follower.turns(3)
+    follower.kill()
+    for record in list(follower.store.records.values()):
+        path = pathlib.Path(record.path)
+        [link] = follower.held.glob(f"segment-{record.id}:*")
+        link.unlink()
+        shutil.copyfile(path, f"{path}.1")
+        os.link(f"{path}.1", follower.held / f"{link.name}.1")
+        path.write_bytes(writer.make(9))
+        os.link(path, follower.held / link.name.replace(str(record.id), str(record.id + 1)))
+    follower.kill()
+    follower.turns(3)
+    links = Counter(link.stat().st_ino for link in follower.held.glob("segment-*"))
+    assert set(links.values()) == {1}
+    assert follower.count_lines() == Counter(writer.written)
+
+
 @pytest.mark.parametrize("is_behind", [True, False])
 def test_a_loss_is_that_of_the_file_that_is_gone_and_not_of_the_one_that_got_its_inode(
     follow: Callable[..., Follower], writer: Writer, is_behind: bool

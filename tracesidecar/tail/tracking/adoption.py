@@ -65,7 +65,9 @@ class Adoption:
         """
         adopted, continued, set_aside = Counter[str](), Counter[str](), Counter[str]()
         recovered = Counter[str]()
-        for linked in self._hard_links.segments():
+        # links of known files first: one that leads to another file makes way for that of its own
+        links = sorted(self._hard_links.segments(), key=lambda link: link not in self._files)
+        for linked in links:
             status = self._hard_links.status(linked)
             if self._recover(linked):
                 recovered[os.path.dirname(self._hard_links.path(linked) or "")] += 1
@@ -117,7 +119,7 @@ class Adoption:
         if same is not None:
             if self._leads_to(same.id, status):
                 self._hard_links.remove(segment)  # a second link of the same file
-            return None  # or its name is that of something else, which makes way for the next start
+            return None
         if file is None:
             return segment
         # The segment goes on in this file, but a crash came before that was recorded.
