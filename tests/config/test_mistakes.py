@@ -509,3 +509,28 @@ def test_relative_paths_start_at_the_folder_of_the_file(
     configuration = folder.load(good).configuration
     assert configuration.state_directory == f"{folder.path}/state"
     assert configuration.source[0].include == (f"{folder.path}/traces/**/*.jsonl",)
+
+
+@pytest.mark.parametrize(
+    ("more", "is_twice"),
+    [
+        ("", True),
+        ('sources = ["agent"]\n', True),
+        ('sources = ["other"]\n', False),
+        ('format = "event"\n', False),
+    ],
+)
+def test_two_sinks_that_write_the_same_to_one_place_are_a_warning(
+    folder: Folder, more: str, *, is_twice: bool
+) -> None:
+    """Seen: each line was there twice, and nothing said so."""
+    other = SOURCE.replace('"agent"', '"other"').replace("traces", "more")
+    first = f'{SINK}sources = ["agent"]\n'
+    twins = first + SINK.replace('"lake"\ntype', '"again"\ntype') + more
+    warnings = folder.load(SOURCE + other + twins).warnings
+    expected = (
+        f'{folder.file}:13: sink.name: sinks "lake" and "again" write to the same place in the '
+        'same format what source "agent" has: each of its lines is there twice'
+    )
+    assert (expected in warnings) == is_twice
+    assert len(warnings) == 2 + is_twice

@@ -24,6 +24,7 @@ from tracesidecar.sanitize import (
     active_rules,
     load_catalogue,
 )
+from tracesidecar.sinks import destination_key_of
 from tracesidecar.tail import Exclusions, find_user, unescape_glob
 
 
@@ -67,6 +68,26 @@ def unavailable_directories(configuration: Configuration) -> Iterator[Problem]:
             if trouble := _describe_absence(directory):
                 message = f'the directory "{directory}" of source "{source.name}" {trouble}'
                 yield Problem(("source", index, "include", position), message)
+
+
+def shared_destinations(configuration: Configuration) -> Iterator[Problem]:
+    """Yield the sinks that send the same lines to the same place as another one.
+
+    That is no mistake where somebody wants it; each line is there twice.
+    """
+    names = [source.name for source in configuration.source]
+    seen: dict[tuple[str, str], list[tuple[str, frozenset[str]]]] = {}
+    for index, sink in enumerate(configuration.sink):
+        sources = frozenset(sink.sources or names)
+        others = seen.setdefault((destination_key_of(sink), str(sink.format)), [])
+        for other, taken in others:
+            if shared := sorted(sources & taken):
+                message = (
+                    f'sinks "{other}" and "{sink.name}" write to the same place in the same format '
+                    f'what source "{shared[0]}" has: each of its lines is there twice'
+                )
+                yield Problem(("sink", index, "name"), message)
+        others.append((sink.name, sources))
 
 
 def _describe_absence(directory: str) -> str | None:

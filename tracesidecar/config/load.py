@@ -10,7 +10,11 @@ from dataclasses import dataclass, replace
 import tomli
 
 from tracesidecar.config.build import ConfigurationBuilder
-from tracesidecar.config.cross_checks import contradictions, unavailable_directories
+from tracesidecar.config.cross_checks import (
+    contradictions,
+    shared_destinations,
+    unavailable_directories,
+)
 from tracesidecar.config.decode import OptionsDecoder
 from tracesidecar.config.defaults import make_embedded_default
 from tracesidecar.config.exposures import exposures
@@ -167,7 +171,9 @@ def _check(
     accepted = [each for each in found if not each.is_rejected]
     contradicting = [*contradictions(configuration), *find_mixed_tenants(configuration)]
     problems = _mask([*contradicting, *rejected], pieces)
-    warnings = _mask([*unavailable_directories(configuration), *accepted], pieces) if path else []
+    shared = [] if problems else shared_destinations(configuration)
+    notes = [*unavailable_directories(configuration), *shared, *accepted] if path else []
+    warnings = _mask(notes, pieces)
     return ConfigurationReport(
         path,
         separate_tenants(configuration),
