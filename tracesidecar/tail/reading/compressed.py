@@ -32,11 +32,12 @@ _ZSTANDARD_INPUT_BYTES = 1024
 
 _EMPTY_BYTES = 4 << 20
 """So much input may have no content: the padding of a tape, the archives of empty files."""
-_MEMBER_BYTES = 512
-"""What a member or frame counts as, beside its bytes: each takes time to begin, and 8 bytes of
-Zstandard are one."""
+_MEMBER_BYTES = 128
+"""What a member or frame counts as, beside its bytes, and what an empty one counts as once more:
+each takes time to begin, and 8 bytes of Zstandard are one."""
 _CONTENT_SHARE = 16
-"""Beyond these, input may count so many times its content: no compressor makes more of a line."""
+"""Beyond these, input may count so many times its content: no compressor makes more of a line, even
+if a line of a dozen bytes is a member of its own."""
 
 _SKIPPABLE = tuple(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60))
 """What may come before the first frame of a .zst (RFC 8878, section 3.1.2); pzstd writes it."""
@@ -302,6 +303,7 @@ class _Stream:
                 # tools that write to tapes or in blocks pad with zeros
                 self._pending = self._pending.lstrip(b"\0")
                 if self._pending:
+                    self._members += self._produced == self._member_start
                     self._member = self._begin()
                     self._member_offset = self._offset - len(self._pending)
                     self._member_start = self._produced
