@@ -15,6 +15,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -377,18 +378,18 @@ def test_another_program_at_the_socket_is_not_believed(tmp_path: Path) -> None:
     ]
 
 
-def test_another_user_may_neither_ask_the_daemon_nor_read_the_journal(tmp_path: Path) -> None:
+def test_another_user_may_neither_ask_the_daemon_nor_read_the_journal() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to be another user for a while")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    (tmp_path / "journal.sqlite").touch(0o600)
-    with listen(str(tmp_path)):
+    # not in tmp_path: another pytest that starts closes what is above it to other users
+    with TemporaryDirectory() as folder, listen(folder):
+        os.chmod(folder, 0o755)
+        (Path(folder) / "journal.sqlite").touch(0o600)
         os.seteuid(65534)
         try:
-            answer = request_status(str(tmp_path))
+            answer = request_status(folder)
             with pytest.raises(StateError, match="run this as the user of the daemon, or as root"):
-                Journal.open_to_read(str(tmp_path))
+                Journal.open_to_read(folder)
         finally:
             os.seteuid(0)
     assert answer == NoAnswer("only the user of the daemon, and root, may ask it")
