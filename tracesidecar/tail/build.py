@@ -42,16 +42,18 @@ from tracesidecar.tail.segments import SegmentRecord, SegmentStore
 from tracesidecar.tail.tailer import Tailer
 from tracesidecar.tail.tracking.acknowledgement import Acknowledgements
 from tracesidecar.tail.tracking.adoption import Adoption
+from tracesidecar.tail.tracking.candidates import CandidateOpener
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.identification import Identification
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
-from tracesidecar.tail.tracking.new_files import CandidateOpener, NewFiles
+from tracesidecar.tail.tracking.new_files import NewFiles
 from tracesidecar.tail.tracking.originals import Originals
 from tracesidecar.tail.tracking.replacement import Replacements
 from tracesidecar.tail.tracking.resting import RestingSegments
 from tracesidecar.tail.tracking.segment_log import SegmentLog
+from tracesidecar.tail.tracking.sibling_search import SiblingSearch
 from tracesidecar.tail.tracking.verification import Verification
 from tracesidecar.tail.turns import Turns
 
@@ -220,6 +222,7 @@ class _Tracking:
     lifecycle: Lifecycle
     opener: CandidateOpener
     new_files: NewFiles
+    siblings: SiblingSearch
     landmarks: LandmarkKeeper
     verification: Verification
 
@@ -259,11 +262,23 @@ def _build_tracking(
         lifecycle,
         originals=Originals(files, continuations, verification, fingerprinter, shared.scan),
         replacements=Replacements(files, open_files, continuations, landmarks),
-        admission=finding.admission,
         tree=shared.tree,
         scan=shared.scan,
     )
-    return _Tracking(log, continuations, lifecycle, opener, new_files, landmarks, verification)
+    siblings = SiblingSearch(
+        files,
+        finding.discovery,
+        opener,
+        continuations,
+        lifecycle,
+        admission=finding.admission,
+        tree=shared.tree,
+        scan=shared.scan,
+        register=new_files.register,
+    )
+    return _Tracking(
+        log, continuations, lifecycle, opener, new_files, siblings, landmarks, verification
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +366,7 @@ def _build_scan_sequence(
         poll_cycle=_build_poll_cycle(groups, verification, changes, watcher, poll_interval),
         changes=changes,
         new_files=tracking.new_files,
+        siblings=tracking.siblings,
         continuations=tracking.continuations,
         lifecycle=tracking.lifecycle,
         resting=resting,
@@ -381,6 +397,7 @@ def _build_changes(groups: _Groups, verification: Verification) -> Changes:
         verification=verification,
         lifecycle=groups.tracking.lifecycle,
         new_files=groups.tracking.new_files,
+        siblings=groups.tracking.siblings,
         scan=groups.shared.scan,
     )
 

@@ -21,6 +21,7 @@ from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import NewFiles
 from tracesidecar.tail.tracking.resting import RestingSegments
 from tracesidecar.tail.tracking.segment_log import SegmentLog
+from tracesidecar.tail.tracking.sibling_search import SiblingSearch
 
 
 class ScanSequence:
@@ -36,6 +37,7 @@ class ScanSequence:
         poll_cycle: PollCycle,
         changes: Changes,
         new_files: NewFiles,
+        siblings: SiblingSearch,
         continuations: Continuations,
         lifecycle: Lifecycle,
         resting: RestingSegments,
@@ -53,6 +55,7 @@ class ScanSequence:
         self._poll_cycle = poll_cycle
         self._changes = changes
         self._new_files = new_files
+        self._siblings = siblings
         self._continuations = continuations
         self._lifecycle = lifecycle
         self._resting = resting
@@ -108,12 +111,12 @@ class ScanSequence:
 
     def _search_copies(self) -> None:
         """Meet the files in which those go on that have lost their names or their content."""
-        self._new_files.search_rotated()
+        self._siblings.search_rotated()
         while self._new_files.take_expects_copies():
             self._poll_cycle.search()
-        self._new_files.search_continuations()
+        self._siblings.search_continuations()
         while self._changes.compare_namesakes(self._new_files.undecided):
-            self._new_files.search_continuations()
+            self._siblings.search_continuations()
 
     def find_losses(self, ending: Collection[int] = ()) -> tuple[Loss, ...]:
         """Verify what readers found broken, as `Tailer.find_losses`."""

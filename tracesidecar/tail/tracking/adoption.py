@@ -22,9 +22,9 @@ from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.compressed import ArchiveError
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import SegmentRecord, SegmentState
+from tracesidecar.tail.tracking.candidates import CandidateOpener
 from tracesidecar.tail.tracking.file_records import revive_file
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
-from tracesidecar.tail.tracking.new_files import CandidateOpener
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 
 

@@ -19,6 +19,7 @@ from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import NewFiles
+from tracesidecar.tail.tracking.sibling_search import SiblingSearch
 from tracesidecar.tail.tracking.verification import Verification
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -48,6 +49,7 @@ class Changes:
         verification: Verification,
         lifecycle: Lifecycle,
         new_files: NewFiles,
+        siblings: SiblingSearch,
         scan: ScanContext,
     ) -> None:
         self._tree = tree
@@ -58,6 +60,7 @@ class Changes:
         self._verification = verification
         self._lifecycle = lifecycle
         self._new_files = new_files
+        self._siblings = siblings
         self._scan = scan
         self._renamed: dict[int, tuple[File, FileLocation]] = {}
         self._postponed: defaultdict[int, dict[int, File]] = defaultdict(dict)
@@ -249,7 +252,7 @@ class Changes:
         self._lifecycle.move(file, location.directory, location.name)
         self._lifecycle.look_up_path(file)
         self.compare(file)
-        self._new_files.note_rotated(old, file.modified_ns)
+        self._siblings.note_rotated(old, file.modified_ns)
         return True
 
     def is_at(self, file: File, path: str) -> bool:
@@ -346,7 +349,7 @@ class Changes:
         location = FileLocation(file.directory, file.name, file.source)
         self._lifecycle.end(file, reason)
         self._new_files.register_generation(file, location, status, unchanged, reason)
-        self._new_files.note_rotated(location, file.modified_ns)
+        self._siblings.note_rotated(location, file.modified_ns)
 
     def _lose_name(self, file: File) -> None:
         """Find out where a file is whose name is gone, or is another file's.
@@ -375,7 +378,7 @@ class Changes:
             # It has a name that cannot be found, and is read through its descriptor or link.
             self._lifecycle.stay_nameless(file)
             self._verify_nameless(file)
-        self._new_files.note_rotated(old, file.modified_ns)
+        self._siblings.note_rotated(old, file.modified_ns)
 
     def _lose_name_of_new(self, file: File) -> None:
         """Take, forget or go on waiting with a new file whose name is gone."""

@@ -9,31 +9,26 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tracesidecar.model import TAIL_BYTES, Checkpoint
+from tracesidecar.model import Checkpoint
 from tracesidecar.rotation import rank_in_family
-from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
-from tracesidecar.tail.file_table import Directory, File, FileTable
-from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
-from tracesidecar.tail.holding.arrivals import Arrivals
-from tracesidecar.tail.holding.held_files import HeldFiles
-from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
-from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles, WithheldFile
+from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.reading.compressed import ArchiveError
+from tracesidecar.tail.reading.open_files import OpenedFile
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
+from tracesidecar.tail.tracking.candidates import Candidate, CandidateOpener
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.originals import Originals
 from tracesidecar.tail.tracking.replacement import Replacements
-from tracesidecar.tail.tracking.segment_log import SegmentLog
 
 _VERSION_STATES = (SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED)
 """Those of a file that is read, or about to be."""
@@ -41,19 +36,6 @@ _VERSION_STATES = (SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED)
 _UNRELATED_SECONDS = 10.0
 _MOST_UNRELATED = 1000
 """How long it is remembered at how many paths a file was replaced by one of other content."""
-
-_CLOCK_SLACK_NS = 2_000_000_000
-"""How much coarser than ours the times of a restored or compressed copy may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A new file that has been opened, with its first bytes."""
-
-    file: File
-    opened: OpenedFile
-    head: bytes
-    status: os.stat_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,104 +51,6 @@ class FormerContent:
     since: float
 
 
-class CandidateOpener:
-    """Opens new files, and takes their fingerprints."""
-
-    def __init__(
-        self,
-        open_files: OpenFiles,
-        arrivals: Arrivals,
-        held_files: HeldFiles,
-        fingerprinter: Fingerprinter,
-        *,
-        tree: Tree,
-        log: SegmentLog,
-        scan: ScanContext,
-    ) -> None:
-        self._tree = tree
-        self._open_files = open_files
-        self._arrivals = arrivals
-        self._held_files = held_files
-        self._fingerprinter = fingerprinter
-        self._log = log
-        self._scan = scan
-
-    def open(self, file: File) -> Candidate | None:
-        """Open a new file; None while it is empty, unreadable, or an archive that barely begins.
-
-        Raise ArchiveError if it is an archive without anything readable.
-        """
-        try:
-            found = self._open_files.open_new(file)
-            head = b"" if found is None else found[0].pread(TAIL_BYTES, 0)
-        except WithheldFile as error:
-            self._scan.withheld[file.id] = error.kind
-            self._scan.warn(error.kind, file.path, f"the file is not read: {error.problem}")
-            # not recorded: after a restart `owners` may be another
-            file.accept_change(error.changed_ns)
-            return None
-        except OSError as error:
-            self.wait_for_content(file, error)
-            return None
-        self._scan.note_readable(file.id)
-        self._scan.withheld.pop(file.id, None)
-        if found is None:
-            return None
-        opened, status = found
-        if not head and isinstance(opened, ArchiveFile) and opened.damage is not None:
-            raise ArchiveError(opened.damage.reason)
-        if not head:
-            self._open_files.close_file(file)
-            self._log.save_lazily(file)
-            return None
-        file.note_prefix(Prefix(len(head), self._fingerprinter.digest(head)))
-        return Candidate(file, opened, head, status)
-
-    def wait_for_content(self, file: File, error: OSError) -> None:
-        """Leave a new file that cannot be read now to the scans that follow."""
-        self._scan.note_unreadable(file.id, error.strerror or "it cannot be opened")
-        self._scan.warn(
-            "unreadable", file.path, "the file cannot be opened: it is read once it can be"
-        )
-        self._note_unread(file)
-        self._held_files.keep_unread(file)
-
-    def has_lost_its_name(self, file: File) -> bool:
-        """Return whether a file that is kept is no longer under its name."""
-        is_deleted = self._is_kept(file) and not os.path.lexists(file.path)
-        return is_deleted or self.is_replaced(file)
-
-    def is_replaced(self, file: File) -> bool:
-        """Return whether another file has the name of one that is kept."""
-        if not self._is_kept(file):
-            return False
-        try:
-            status = self._tree.stat(file.path)
-        except OSError:
-            return False
-        return (status.st_dev, status.st_ino) != (file.device, file.inode)
-
-    def _is_kept(self, file: File) -> bool:
-        """Return whether a file can be read by itself: since it arrived, or while it waits."""
-        return self._open_files.is_open(file) or self._arrivals.find(file) is not None
-
-    def _note_unread(self, file: File) -> None:
-        """Record how long a new file is: if it is deleted, the journal has to know that it was."""
-        arrival = self._arrivals.find(file)
-        try:
-            status = arrival.stat() if arrival is not None else self._tree.stat(file.path)
-        except OSError:
-            file.accept_change(-1)
-            size = self._open_files.find_linked_size(file) or 0
-        else:
-            file.accept_change(status.st_ctime_ns)
-            size = status.st_size
-        if file.note_unread(size):
-            self._log.save_new(file)
-        else:
-            self._log.save_lazily(file)
-
-
 class NewFiles:
     """Registers new files during a scan, and decides about them at its end."""
 
@@ -180,13 +64,11 @@ class NewFiles:
         *,
         originals: Originals,
         replacements: Replacements,
-        admission: Admission,
         tree: Tree,
         scan: ScanContext,
     ) -> None:
         self._scan, self._progress, self._turns = scan, scan.progress, scan.turns
         self._originals = originals
-        self._admission = admission
         self._tree = tree
         self._files = files
         self._discovery = discovery
@@ -196,9 +78,7 @@ class NewFiles:
         self._replacements = replacements
         self._candidates: dict[int, File] = {}
         self._postponed: dict[int, File] = {}
-        self._searches: dict[Directory, _Search] = {}
         self._generations: dict[int, FormerContent] = {}
-        self._rotated_in: dict[Directory, None] = {}
         self._expects_copies = False
         self._is_first = True
         self._has_grown: dict[int, bool] = {}
@@ -282,34 +162,6 @@ class NewFiles:
                 return
         self._lifecycle.take(file)
 
-    def note_rotated(self, old: FileLocation, modified_ns: int) -> None:
-        """After a file was rotated away from its name, search what came and went there unseen.
-
-        That is done once for all files of a directory.
-        """
-        if self._discovery.note_rotated(old, modified_ns):
-            self._rotated_in[old.directory] = None
-
-    def search_rotated(self) -> None:
-        """Register what came and went under names from which files were rotated away."""
-        directories, self._rotated_in = self._rotated_in, {}
-        for directory in directories:
-            for location in self._discovery.search_rotated(directory):
-                try:
-                    status = self._tree.stat(location.path)
-                except OSError:
-                    continue
-                source = location.source or 0
-                if (
-                    stat.S_ISREG(status.st_mode)
-                    and self._files.find(status.st_dev, status.st_ino) is None
-                    and self._admission.has_room(source)
-                ):
-                    if not self._turns.take(source, "sibling"):
-                        self._rotated_in[directory] = None
-                        break
-                    self.register(location, status)
-
     def take_expects_copies(self) -> bool:
         """Return whether a file was rewritten since the last call, which may have been copied.
 
@@ -322,43 +174,6 @@ class NewFiles:
     def undecided(self) -> Collection[File]:
         """Return the new files of this scan."""
         return self._candidates.values()
-
-    def search_continuations(self) -> None:
-        """Search the siblings of orphans, also those that no glob matches, for a continuation."""
-        self.search_rotated()
-        orphans: defaultdict[Directory, list[File]] = defaultdict(list)
-        for orphan in self._continuations.orphans:
-            if orphan.state is not SegmentState.DELETED:
-                orphans[orphan.directory].append(orphan)
-        former, self._searches = self._searches, {}
-        for directory, gone in orphans.items():
-            if self._discovery.is_resting(directory):
-                continue
-            search = former.get(directory)
-            if search is None or not search.orphans.issuperset(file.id for file in gone):
-                search = _Search({file.id for file in gone}, set())
-            if not self._search(directory, gone, search):
-                self._searches[directory] = search
-
-    def _search(self, directory: Directory, orphans: Sequence[File], search: _Search) -> bool:
-        """Go on with the search of a directory; return whether it is over."""
-        if not (searched_for := self._continuations.orphans):
-            return True  # what was found in another directory was the last
-        source = orphans[0].source
-        oldest_ns = min(orphan.modified_ns for orphan in searched_for)
-        # what an orphan was rotated or copied into is among its family
-        families = {rank_in_family(orphan.name)[0] for orphan in orphans}
-        siblings = [
-            sibling
-            for sibling in self._discovery.siblings(directory)
-            if sibling.name not in search.considered
-        ]
-        siblings.sort(key=lambda sibling: rank_in_family(sibling.name)[0] not in families)
-        for sibling in siblings:
-            if not self._consider(sibling, source, oldest_ns):
-                return False
-            search.considered.add(sibling.name)
-        return True
 
     def decide(self) -> None:
         """Decide about every new file of this scan, and about those that wait.
@@ -613,62 +428,6 @@ class NewFiles:
         return (is_archive_of_it or appeared_beside_it) and self._continuations.is_contained(
             file, original
         )
-
-    def _consider(self, sibling: FileLocation, source: int, oldest_ns: int) -> bool:
-        """See whether an orphan continues in a sibling that is no segment of its own.
-
-        That is a file that no glob matches, which is forgotten if not, or a mere copy. One that a
-        glob matches is registered: perhaps this scan did not list its directory. Return False if
-        there is no time for it in this scan.
-
-        `source` is that of the orphans, `oldest_ns` when the first of them was written.
-        """
-        try:
-            status = self._tree.stat(sibling.path)
-        except OSError:
-            return True
-        if not stat.S_ISREG(status.st_mode):
-            return True
-        is_young = status.st_mtime_ns + _CLOCK_SLACK_NS >= oldest_ns
-        known = self._files.find(status.st_dev, status.st_ino)
-        if known is None and sibling.source is not None:
-            if self._files.with_inode(status.st_ino) or not self._admission.has_room(
-                sibling.source
-            ):
-                return True
-            if not self._turns.take(sibling.source, "sibling"):
-                return False
-            self.register(sibling, status)
-            return True
-        if not is_young or (known is not None and not known.is_mere_copy):
-            return True
-        if not self._turns.take(source, "sibling"):
-            return False
-        file = known or self._lifecycle.create(sibling, status, source)
-        try:
-            candidate = self._opener.open(file)
-            orphan = (
-                None
-                if candidate is None
-                else self._continuations.find_predecessor(candidate.opened, candidate.head)
-            )
-        except (ArchiveError, OSError):
-            candidate = orphan = None
-        if candidate is not None and orphan is not None:
-            self._lifecycle.continue_in(orphan, file, candidate.status)
-        elif known is None:
-            self._lifecycle.forget(file)
-        else:
-            self._lifecycle.spend(file)
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """How far a search for the continuations of some orphans has got in their directory."""
-
-    orphans: set[int]
-    considered: set[str]
 
 
 class _Rank(NamedTuple):
