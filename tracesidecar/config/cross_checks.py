@@ -70,7 +70,7 @@ def unavailable_directories(configuration: Configuration) -> Iterator[Problem]:
                 yield Problem(("source", index, "include", position), message)
 
 
-def shared_destinations(configuration: Configuration) -> Iterator[Problem]:
+def find_shared_destinations(configuration: Configuration) -> Iterator[Problem]:
     """Yield the sinks that send the same lines to the same place as another one.
 
     That is no mistake where somebody wants it; each line is there twice.

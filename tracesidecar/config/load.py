@@ -12,7 +12,7 @@ import tomli
 from tracesidecar.config.build import ConfigurationBuilder
 from tracesidecar.config.cross_checks import (
     contradictions,
-    shared_destinations,
+    find_shared_destinations,
     unavailable_directories,
 )
 from tracesidecar.config.decode import OptionsDecoder
@@ -171,7 +171,7 @@ def _check(
     accepted = [each for each in found if not each.is_rejected]
     contradicting = [*contradictions(configuration), *find_mixed_tenants(configuration)]
     problems = _mask([*contradicting, *rejected], pieces)
-    shared = [] if problems else shared_destinations(configuration)
+    shared = [] if problems else find_shared_destinations(configuration)
     notes = [*unavailable_directories(configuration), *shared, *accepted] if path else []
     warnings = _mask(notes, pieces)
     return ConfigurationReport(
