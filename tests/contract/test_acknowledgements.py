@@ -22,6 +22,7 @@ from tracesidecar.sinks.registry import build_sink, sink_type
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.transport.excerpts import make_excerpt
 from tracesidecar.sinks.transport.http_auth import Basic, Bearer, OAuth2
+from tracesidecar.sinks.transport.http_responses import HttpRequest, HttpResponse
 from tracesidecar.units import Seconds, Secret
 
 PASSWORD = "correct+horse/battery"
@@ -366,6 +367,14 @@ async def test_a_secret_in_an_answer_is_redacted(receiver: ReceivingServer) -> N
     assert error is not None
     assert secret not in str(error)
     assert "[REDACTED:" in str(error)
+
+
+@pytest.mark.parametrize(("end", "is_page"), [("<Error/>", False), ("<html>", True)])
+def test_many_comments_before_an_answer_do_not_stop_the_process(end: str, is_page: bool) -> None:
+    # one with 40 comments took as long as 2 to the power of 40 attempts, and held up all sinks
+    body = '<?xml version="1.0"?>' + 100 * "<!-- note --> " + end
+    response = HttpResponse(200, {}, body.encode(), HttpRequest("https://hook.test", {}))
+    assert response.is_html is is_page
 
 
 def test_an_excerpt_is_one_short_line() -> None:

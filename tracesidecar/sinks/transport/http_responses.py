@@ -51,7 +51,7 @@ _MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9._-]{1,30})")
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _HTML_BEGINNING = re.compile(
-    r"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*"
+    r"(?:<\?xml[^>]*>\s*)?(?:(?><!--.*?-->)\s*)*+"
     r"<(?:!doctype\s+html|html|head|title|body|script|style|meta|link|noscript|frameset|iframe"
     r"|h[1-6]|a|b|br|hr|p|div|span|pre|center|font|form|table|img|ul|ol|section|main|article|header|nav|svg|template)[\s/>]",
     re.IGNORECASE | re.DOTALL,
