@@ -102,3 +102,38 @@ def test_other_files_go_on_while_a_line_that_is_too_long_is_measured(
     filler = bytes(72 << 20) if not documents else b" " * (72 << 20)
     lines = read_beside(tmp_path, b'{"a":1' + filler + b"}\n", documents=documents)
     assert lines == b"\n".join([*number_lines(0, 5), b'{"after":1}', b""])
+
+
+def test_slow_lines_of_two_sources_do_not_make_each_other_begin_again(tmp_path: Path) -> None:
+    # what one had been cleaned to was dropped when the other began, and so on for ever
+    traces, state = tmp_path / "traces", tmp_path / "state"
+    warm(state)
+    for name in ("one", "two"):
+        (traces / name).mkdir(parents=True)
+        (traces / name / "a.jsonl").write_bytes(f'{{"source":"{name}"}}\n'.encode() + long_line())
+    sources = tuple(
+        SourceOptions(name=name, include=(f"{traces}/{name}/*.jsonl",)) for name in ("one", "two")
+    )
+    sink = directory.Options(name="lake", type="directory", path=str(tmp_path / "lake"))
+    configuration = Configuration(state_directory=str(state), source=sources, sink=(sink,))
+    journal = Journal.open(str(state))
+    wiring = Wiring(configuration, journal, Metrics(), watcher=None, at=lambda _point: None)
+
+    async def read_all() -> int:
+        worker = wiring.worker
+        await worker.run(WorkerContext.scan, full=True)
+        step = await worker.run(WorkerContext.fill, "lake", {})
+        taken = step.taken_bytes
+        async with asyncio.timeout(120):
+            while step.has_more:
+                await asyncio.sleep(0.01)
+                step = await worker.run(WorkerContext.fill, "lake", {})
+                taken += step.taken_bytes
+        return taken
+
+    try:
+        taken = asyncio.run(read_all())
+    finally:
+        wiring.worker.close(lambda context: context.tailer.close())
+        journal.close()
+    assert taken == sum(path.stat().st_size for path in traces.rglob("*.jsonl"))

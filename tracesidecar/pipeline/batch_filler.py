@@ -166,7 +166,7 @@ class BatchFiller:
             segment, at, final=final, flush=final or sink.is_limited, now=self._clock()
         )
         if clean is None:
-            if self._chunks.is_cleaning(segment, at.offset):
+            if self._chunks.is_slow(segment, at.offset):
                 sink.postpone(segment, since)
             elif self._chunks.is_measuring(segment, at.offset):
                 self._is_measuring = True

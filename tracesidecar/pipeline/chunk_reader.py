@@ -131,6 +131,10 @@ class ChunkReader:
         """Return whether a slow chunk that begins there is being cleaned: ask again later."""
         return self._slow_chunks.is_waiting(segment, offset)
 
+    def is_slow(self, segment: int, offset: int) -> bool:
+        """Return whether the chunk that begins there is slow, clean or not, and was not taken."""
+        return self._slow_chunks.has(segment, offset)
+
     def is_measuring(self, segment: int, offset: int) -> bool:
         """Return whether a long line that begins there was measured in part: ask again soon."""
         return self._tailer.is_measuring(segment, offset)

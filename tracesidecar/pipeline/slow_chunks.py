@@ -8,6 +8,7 @@ that happens differs.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,43 +21,64 @@ LONG_LINE_BYTES = 2 * CHUNK_BYTES
 MOST_STEPS = 500_000
 """How many steps a chunk may take in the worker thread; a real one takes a tenth of them."""
 
+KEPT_SECONDS = 60.0
+"""How long a clean chunk waits to be taken before another one may be cleaned in its place: its file
+may be gone, or its sink may be busy.
+"""
+
 
 @dataclass(slots=True)
 class _Job:
     chunk: Chunk
     flush: bool
     result: list[CleanChunk | Exception] = field(default_factory=list)
+    done_at: float = 0.0
 
 
 class SlowChunks:
     """Cleans one slow chunk at a time, in a thread of its own. For the worker thread.
 
     What cleans is made for each chunk, and in that thread: its scratch space is for one thread
-    only, and it is seldom needed.
+    only, and it is seldom needed. What is clean stays until it is taken: otherwise two slow chunks
+    could replace each other for ever.
     """
 
     def __init__(
-        self, make_cleaner: Callable[[], Callable[[Chunk, bool], CleanChunk]], progress: Progress
+        self,
+        make_cleaner: Callable[[], Callable[[Chunk, bool], CleanChunk]],
+        progress: Progress,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`make_cleaner` makes what cleans a chunk, with `flush` or not.
 
-        `progress` counts the thread's work.
+        `progress` counts the thread's work. `clock` is in seconds and never goes back.
         """
         self._make_cleaner = make_cleaner
         self._progress = progress
+        self._clock = clock
         self._job: _Job | None = None
         self._queued: set[tuple[int, int]] = set()
 
     def is_waiting(self, segment: int, offset: int) -> bool:
         """Return whether a slow chunk that begins there is not clean yet: do not read it now."""
         job = self._job
-        if job is not None and not job.result:
-            return (segment, offset) in self._queued or _place(job.chunk) == (segment, offset)
-        return False
+        if job is not None and _place(job.chunk) == (segment, offset):
+            return not job.result
+        return (segment, offset) in self._queued and self._is_occupied()
+
+    def has(self, segment: int, offset: int) -> bool:
+        """Return whether a slow chunk that begins there is not clean yet, or clean and not taken.
+
+        Ask this after `begin`: the thread may be done before the next question.
+        """
+        job = self._job
+        return (job is not None and _place(job.chunk) == (segment, offset)) or self.is_waiting(
+            segment, offset
+        )
 
     def begin(self, chunk: Chunk, *, flush: bool) -> None:
-        """Begin to clean a chunk, or note that it is there while another one is at work."""
-        if self._job is not None and not self._job.result:
+        """Begin to clean a chunk, or note that it is there while another one has the place."""
+        if self._is_occupied():
             self._queued.add(_place(chunk))
             return
         self._queued.discard(_place(chunk))
@@ -78,12 +100,20 @@ class SlowChunks:
             raise result
         return job.chunk, result
 
+    def _is_occupied(self) -> bool:
+        """Return whether a chunk is being cleaned, or was and is about to be taken."""
+        job = self._job
+        return job is not None and (not job.result or self._clock() - job.done_at < KEPT_SECONDS)
+
     def _clean(self, job: _Job) -> None:
+        result: CleanChunk | Exception
         try:
             with self._progress.helping():
-                job.result.append(self._make_cleaner()(job.chunk, job.flush))
+                result = self._make_cleaner()(job.chunk, job.flush)
         except Exception as error:  # noqa: BLE001 - `take` raises it in the worker thread
-            job.result.append(error)
+            result = error
+        job.done_at = self._clock()
+        job.result.append(result)
 
 
 def _place(chunk: Chunk) -> tuple[int, int]:
