@@ -134,6 +134,33 @@ def test_what_only_the_daemon_could_read_outlasts_a_reload(sidecar: Sidecar, way
     assert list_reported_losses(sidecar) == []
 
 
+@pytest.mark.parametrize("id_", [None, "agent"])
+def test_what_only_the_daemon_could_read_outlasts_a_reload_that_renames_its_source(
+    sidecar: Sidecar, id_: str | None
+) -> None:
+    sidecar.lake.write_bytes(b"")  # the sink is down
+    lake = LAKE.format(lake=sidecar.lake)
+    sidecar.configure(lake, 'protect = "never"')
+    daemon = sidecar.start()
+    gone = sidecar.traces / "gone.jsonl"
+    append(gone, number_lines(0, 5))
+    wait_until(lambda: states(sidecar) == {"live": 1})
+    gone.unlink()
+    wait_until(lambda: states(sidecar)["deleted"] == 1)
+    path = sidecar.config
+    text = path.read_text()
+    renamed = 'name = "renamed"' + (f'\nid = "{id_}"' if id_ else "")
+    assert text.count('name = "agent"') == 1
+    path.write_text(text.replace('name = "agent"', renamed))
+    daemon.send_signal(signal.SIGHUP)
+    sidecar.wait_for_event("reload.done")
+    sidecar.lake.unlink()
+    sidecar.arrives(5)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(number_lines(0, 5))
+    assert list_reported_losses(sidecar) == []
+
+
 def test_what_only_the_daemon_could_read_of_a_removed_source_is_recorded_as_lost(
     sidecar: Sidecar,
 ) -> None:

@@ -29,6 +29,7 @@ from tracesidecar.daemon.health import Health
 from tracesidecar.daemon.health_pages import HealthPages
 from tracesidecar.daemon.reload import Difference, Reloader
 from tracesidecar.daemon.status_server import StatusServer
+from tracesidecar.daemon.succession import find_heirs
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.waiting import StateWait
@@ -141,10 +142,10 @@ class Daemon:
 
     async def restart(self, new: Configuration) -> None:
         """Let a generation with the new configuration follow; return once it is built."""
-        self.configuration = new
+        old, self.configuration = self.configuration, new
         self._restart_wanted = True
         self._has_restarted.clear()
-        self._running.service.make_way(source.name for source in new.source)
+        self._running.service.make_way(find_heirs(old.source, new.source))
         await self._has_restarted.wait()
 
     # ---------------------------------------------------------------- generations

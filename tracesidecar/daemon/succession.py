@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 import structlog
 
 from tracesidecar.journal import Journal
+from tracesidecar.model import Segment
 from tracesidecar.tail import (
     FollowedPaths,
     SegmentRecord,
@@ -50,6 +51,32 @@ def take_over_sources(
     succession.announce()
     succession.save()
     journal.sources.settle(described)
+
+
+def find_heirs(
+    before: Sequence[SourceOptions], after: Sequence[SourceOptions]
+) -> Callable[[Segment], bool]:
+    """Return what says whether `take_over_sources` will let a segment go on after a reload.
+
+    It knows only the sources of the process, not those of all earlier runs.
+    """
+    names, ids = {each.name for each in before}, {each.identity for each in before}
+    identities = {each.identity for each in after}
+    heirs = {each.name for each in after} | {
+        each.name for each in before if each.identity in identities
+    }
+    starting_over = {
+        each.name for each in after if each.id not in {None, *ids} and each.name not in names
+    }
+    followed = FollowedPaths(after)
+
+    def has_heir(segment: Segment) -> bool:
+        if segment.source in heirs:
+            return True
+        successor = followed.find_source(segment.path)
+        return successor is not None and successor.name not in starting_over
+
+    return has_heir
 
 
 class _Succession:

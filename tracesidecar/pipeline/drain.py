@@ -12,6 +12,7 @@ import structlog
 
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal, QuarantinedLine
+from tracesidecar.pipeline.intake import HasHeir
 from tracesidecar.pipeline.scan_loop import ScanLoop, ScanProgress
 from tracesidecar.pipeline.side_by_side import SideBySide
 from tracesidecar.pipeline.sink_state import SinkPhase
@@ -146,11 +147,11 @@ class Drain:
         for sink in self._group.sinks.values():
             sink.finish()
 
-    async def result(self, heirs: Collection[str] = ()) -> DrainResult:
+    async def result(self, has_heir: HasHeir | None = None) -> DrainResult:
         """Return what is left; call it when no sink is served any more.
 
-        What only this process can read is not lost if it is of a source in `heirs`: a service that
-        follows in this process goes on with it.
+        What only this process can read is not lost if `has_heir`: a service that follows in this
+        process goes on with it.
         """
         try:
             await self._worker.run(lambda context: context.intake.record_losses())
@@ -169,7 +170,7 @@ class Drain:
             end = DrainEnd.SINKS_ENDED
         seconds = time.monotonic() - self._began
         return DrainResult(
-            await self._record_endings(found.left, heirs),
+            await self._record_endings(found.left, has_heir),
             found.torn,
             found.has_scanned,
             end,
@@ -180,13 +181,13 @@ class Drain:
         )
 
     async def _record_endings(
-        self, left: tuple[UndeliveredRange, ...], heirs: Collection[str]
+        self, left: tuple[UndeliveredRange, ...], has_heir: HasHeir | None
     ) -> tuple[UndeliveredRange, ...]:
         """Record what is lost when this process ends, and mark what is left of it."""
         if not left:
             return left
         try:
-            ending = await self._worker.run(lambda context: context.intake.record_endings(heirs))
+            ending = await self._worker.run(lambda context: context.intake.record_endings(has_heir))
         except (StateUnavailable, OSError) as error:  # the next start records it
             log.warning(
                 "collect.scan_failed",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from tracesidecar.journal import Journal, QuarantinedLine
-from tracesidecar.model import Checkpoint
+from tracesidecar.model import Checkpoint, Segment
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.late_beginnings import LateBeginnings
 from tracesidecar.pipeline.losses import Losses
@@ -21,6 +21,9 @@ from tracesidecar.rotation import rank_in_family
 from tracesidecar.sinks import deciding_sinks
 from tracesidecar.tail import ReachedLimit, Scan, SegmentView
 from tracesidecar.tail.tailer import Tailer
+
+HasHeir = Callable[[Segment], bool]
+"""Whether a service that follows in this process goes on with a segment."""
 
 JUDGE_SECONDS = 1.0
 """How often to see whether files with rejected lines were deleted."""
@@ -142,17 +145,18 @@ class Intake:
         self.release_all()
         self._losses.take(self._tailer.find_losses(), self.sinks.values())
 
-    def record_endings(self, heirs: Collection[str] = ()) -> frozenset[int]:
+    def record_endings(self, has_heir: HasHeir | None = None) -> frozenset[int]:
         """Account for what only this process can read, which ends; return those segments.
 
-        Not for those of sources in `heirs`, which go on in this process. What a plan has of them
-        may have arrived: of that the next run can judge. Call this when no sink is served any more.
+        Not for those of which `has_heir` says that they go on in this process. What a plan has of
+        them may have arrived: of that the next run can judge. Call this when no sink is served any
+        more.
         """
         views = self._tailer.segments()
         ending = frozenset(
             segment
             for segment in self._tailer.list_ending()
-            if segment not in views or views[segment].segment.source not in heirs
+            if has_heir is None or segment not in views or not has_heir(views[segment].segment)
         )
         planned = {
             each.segment

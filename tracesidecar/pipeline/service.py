@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.drain import Drain, DrainResult
+from tracesidecar.pipeline.intake import HasHeir
 from tracesidecar.pipeline.scan_loop import ScanLoop
 from tracesidecar.pipeline.shipper import Shipper
 from tracesidecar.pipeline.side_by_side import SideBySide
@@ -46,7 +47,7 @@ class Service:
         self.stop = asyncio.Event()
         self.finish = asyncio.Event()
         self.quit = asyncio.Event()
-        self._heirs: frozenset[str] = frozenset()
+        self._has_heir: HasHeir | None = None
         self.worker = worker
         self._group = SideBySide(sinks)
         self.scans = ScanLoop(worker, self._group, journal, poll_seconds=poll_seconds, wake=wake)
@@ -67,7 +68,7 @@ class Service:
     @property
     def has_heirs(self) -> bool:
         """Whether a service follows in this process."""
-        return bool(self._heirs)
+        return self._has_heir is not None
 
     @property
     def is_stopped(self) -> bool:
@@ -111,11 +112,14 @@ class Service:
                     task.cancel()
         # in the worker thread, so that what was interrupted has ended
         await self.worker.run(lambda _context: self.worker.progress.resume())
-        return await drain.result(self._heirs)
+        return await drain.result(self._has_heir)
 
-    def make_way(self, heirs: Iterable[str]) -> None:
-        """End at once for a service that follows in this process, with the sources `heirs`."""
-        self._heirs = frozenset(heirs)
+    def make_way(self, has_heir: HasHeir) -> None:
+        """End at once for a service that follows in this process.
+
+        `has_heir` says of a segment whether that service goes on with it.
+        """
+        self._has_heir = has_heir
         self.quit.set()
         self.stop.set()
 
