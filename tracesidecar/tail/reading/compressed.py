@@ -30,6 +30,9 @@ _OUTPUT_BYTES = 256 * 1024
 _ZSTANDARD_INPUT_BYTES = 1024
 """Its decompressor does not limit its output; the most that a KiB can hold is 32 MiB."""
 
+_FRAME_HEADER_BYTES = 18
+"""The longest header of a Zstandard frame (RFC 8878, section 3.1.1)."""
+
 _EMPTY_BYTES = 4 << 20
 """So much input may have no content: the padding of a tape, the archives of empty files."""
 _MEMBER_BYTES = 128
@@ -127,6 +130,7 @@ class ArchiveFile:
         self._window = window
         self._floor = 0
         self._damage: Damage | None = None
+        self._start = self._memory_bytes = 0
         self._restart()
 
     @property
@@ -145,6 +149,11 @@ class ArchiveFile:
         return self._stream.expansion
 
     @property
+    def memory_bytes(self) -> int:
+        """Return how much memory the reader takes: what it keeps, and its decompressor's window."""
+        return self._memory_bytes
+
+    @property
     def start(self) -> int:
         """Return the lowest offset that can be read without decompressing from the beginning."""
         return self._start
@@ -161,6 +170,7 @@ class ArchiveFile:
         while self._start + len(self._held) < offset + length and (data := self._inflate()):
             self._held += data
             self._trim(min(offset, max(self._floor, offset - self._window)))
+        self._memory_bytes = len(self._held) + self._stream.measure_window()
         begin = offset - self._start
         return bytes(self._held[begin : begin + length]) if begin < len(self._held) else b""
 
@@ -191,7 +201,7 @@ class ArchiveFile:
         self._stream = _Stream(self._descriptor, self._compression, self._ratio, self._known)
         self._damage = None
         self._held = bytearray()
-        self._start = 0
+        self._start = self._memory_bytes = 0
 
 
 class _Stream:
@@ -210,6 +220,7 @@ class _Stream:
         self._lines = 0
         self._pending = b""
         self._members = 0
+        self._window_bytes = 0
         self._zstandard = zstandard.ZstdDecompressor()
         self._member = self._begin()
         self._member_offset = 0
@@ -261,6 +272,20 @@ class _Stream:
             self._incomplete_at = state
         return has_ended
 
+    def measure_window(self) -> int:
+        """Return how much the decompressor keeps of its output.
+
+        An agent chooses the window of a Zstandard frame, up to 128 MiB. The memory for it is used
+        as the frame fills it, and kept for the frames that follow.
+        """
+        produced = self._produced - self._member_start
+        if not self._is_gzip and produced > self._window_bytes:
+            header = os.pread(self._descriptor, _FRAME_HEADER_BYTES, self._member_offset)
+            with contextlib.suppress(zstandard.ZstdError):
+                window = zstandard.get_frame_parameters(header).window_size
+                self._window_bytes = max(self._window_bytes, min(produced, window))
+        return self._window_bytes
+
     def find_declared_size(self) -> int:
         """Return where the current member ends by its own header or trailer, 0 if it is unknown.
 
@@ -269,7 +294,7 @@ class _Stream:
         Call this when damage was met.
         """
         if not self._is_gzip:
-            header = os.pread(self._descriptor, 64, self._member_offset)
+            header = os.pread(self._descriptor, _FRAME_HEADER_BYTES, self._member_offset)
             try:
                 return self._member_start + max(0, zstandard.frame_content_size(header))
             except zstandard.ZstdError:
@@ -304,6 +329,7 @@ class _Stream:
                 self._pending = self._pending.lstrip(b"\0")
                 if self._pending:
                     self._members += self._produced == self._member_start
+                    self.measure_window()
                     self._member = self._begin()
                     self._member_offset = self._offset - len(self._pending)
                     self._member_start = self._produced
@@ -431,7 +457,7 @@ def _find_deflate(descriptor: int, member: int) -> int:
 
 def _ends_zstandard(descriptor: int, frame: int, size: int) -> bool:
     """Return whether the last block of a Zstandard frame ends within the file (RFC 8878)."""
-    at = frame + zstandard.frame_header_size(os.pread(descriptor, 18, frame))
+    at = frame + zstandard.frame_header_size(os.pread(descriptor, _FRAME_HEADER_BYTES, frame))
     while len(header := os.pread(descriptor, 3, at)) == 3:
         block = int.from_bytes(header, "little")
         is_repeated = block >> 1 & 3 == 1  # one byte stands for many

@@ -29,6 +29,12 @@ _DELETED_SECONDS = 60.0
 _ARCHIVES = 3
 """How many positions of one archive are kept open, for sinks that are apart."""
 
+_OTHER_ARCHIVES_BYTES = 64 * CHUNK_BYTES
+"""How much memory the archives take that are open beside the one that is read.
+
+One alone may take `max_line`, for a line without an end, and a window of 128 MiB.
+"""
+
 
 class PlainFile:
     """An uncompressed file, read through a descriptor that `OpenFiles` owns."""
@@ -374,7 +380,27 @@ class OpenFiles:
             archives.remove(archive)
         archives.append(archive)
         del archives[:-_ARCHIVES]
+        self._make_room(archive)
         return archive
+
+    def _make_room(self, reading: ArchiveFile) -> None:
+        """Drop the largest archives beside the one that is read, if they are too much memory.
+
+        They are decompressed from the beginning again once there is more to read in them.
+        """
+        taken = sum(other.memory_bytes for _, other in self._list_others(reading))
+        while taken > _OTHER_ARCHIVES_BYTES:
+            positions, largest = max(
+                self._list_others(reading), key=lambda found: found[1].memory_bytes
+            )
+            positions.remove(largest)
+            taken -= largest.memory_bytes
+
+    def _list_others(self, reading: ArchiveFile) -> Iterator[tuple[list[ArchiveFile], ArchiveFile]]:
+        for positions in self._archives.values():
+            for archive in positions:
+                if archive is not reading:
+                    yield positions, archive
 
     def _begin_archive(self, file: File, descriptor: int, window: int) -> ArchiveFile:
         ratio = self._files.options(file).limits.ratio
