@@ -212,8 +212,9 @@ def test_a_planted_file_is_rejected(volume: Path) -> None:
 def test_what_somebody_else_left_while_the_directory_was_open_is_rejected(volume: Path) -> None:
     given = make_shared(volume, 0o777, owner=USER)
     journal_in(given, owner=1234)
-    with pytest.raises(StateError, match="user 1234 has put journal"):
-        prepare_as_user(given)
+    for _start in range(2):  # whatever starts a container again does so after 78, too
+        with pytest.raises(StateError, match="user 1234 has put journal"):
+            prepare_as_user(given)
 
 
 @needs_root

@@ -146,7 +146,11 @@ def _tighten(directory: str, descriptor: int, status: os.stat_result) -> None:
         meaning="other users could use the state directory; now only this one can",
     )
     if status.st_mode & _OTHERS_WRITE:
-        _check_owners(directory, descriptor)
+        try:
+            _check_owners(directory, descriptor)
+        except StateError:
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode))  # so that the next start looks, too
+            raise
 
 
 def _check_owners(directory: str, descriptor: int) -> None:
