@@ -134,9 +134,16 @@ def test_what_only_the_daemon_could_read_outlasts_a_reload(sidecar: Sidecar, way
     assert list_reported_losses(sidecar) == []
 
 
-@pytest.mark.parametrize("id_", [None, "agent"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ['name = "renamed"'],
+        ['name = "renamed"\nid = "agent"'],
+        ['name = "renamed"', 'name = "again"\nid = "agent"'],
+    ],
+)
 def test_what_only_the_daemon_could_read_outlasts_a_reload_that_renames_its_source(
-    sidecar: Sidecar, id_: str | None
+    sidecar: Sidecar, names: list[str]
 ) -> None:
     sidecar.lake.write_bytes(b"")  # the sink is down
     lake = LAKE.format(lake=sidecar.lake)
@@ -147,13 +154,12 @@ def test_what_only_the_daemon_could_read_outlasts_a_reload_that_renames_its_sour
     wait_until(lambda: states(sidecar) == {"live": 1})
     gone.unlink()
     wait_until(lambda: states(sidecar)["deleted"] == 1)
-    path = sidecar.config
-    text = path.read_text()
-    renamed = 'name = "renamed"' + (f'\nid = "{id_}"' if id_ else "")
+    text = sidecar.config.read_text()
     assert text.count('name = "agent"') == 1
-    path.write_text(text.replace('name = "agent"', renamed))
-    daemon.send_signal(signal.SIGHUP)
-    sidecar.wait_for_event("reload.done")
+    for turn, name in enumerate(names):
+        sidecar.config.write_text(text.replace('name = "agent"', name))
+        daemon.send_signal(signal.SIGHUP)
+        sidecar.wait_for_event("reload.done", turn + 1)
     sidecar.lake.unlink()
     sidecar.arrives(5)
     assert sidecar.stop() == 0

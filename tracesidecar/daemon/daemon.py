@@ -29,7 +29,6 @@ from tracesidecar.daemon.health import Health
 from tracesidecar.daemon.health_pages import HealthPages
 from tracesidecar.daemon.reload import Difference, Reloader
 from tracesidecar.daemon.status_server import StatusServer
-from tracesidecar.daemon.succession import find_heirs
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.waiting import StateWait
@@ -37,7 +36,7 @@ from tracesidecar.early_signals import release_signals
 from tracesidecar.introspect.status import RejectedReload, StatusReport
 from tracesidecar.journal import Journal, find_remains, hold_lock, prepare_state_directory
 from tracesidecar.metrics import CounterKey, Metrics
-from tracesidecar.pipeline import DrainResult, LineMetrics
+from tracesidecar.pipeline import DrainResult, HasHeir, LineMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +139,15 @@ class Daemon:
         self.configuration = new
         await self._running.replace_sinks(new, change.removed, change.added)
 
-    async def restart(self, new: Configuration) -> None:
-        """Let a generation with the new configuration follow; return once it is built."""
-        old, self.configuration = self.configuration, new
+    async def restart(self, new: Configuration, has_heir: HasHeir) -> None:
+        """Let a generation with the new configuration follow; return once it is built.
+
+        It goes on with those segments that have an heir.
+        """
+        self.configuration = new
         self._restart_wanted = True
         self._has_restarted.clear()
-        self._running.service.make_way(find_heirs(old.source, new.source))
+        self._running.service.make_way(has_heir)
         await self._has_restarted.wait()
 
     # ---------------------------------------------------------------- generations

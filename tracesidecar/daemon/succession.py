@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import structlog
 
 from tracesidecar.journal import Journal
 from tracesidecar.model import Segment
+from tracesidecar.pipeline import HasHeir
 from tracesidecar.tail import (
     FollowedPaths,
     SegmentRecord,
@@ -54,19 +55,18 @@ def take_over_sources(
 
 
 def find_heirs(
-    before: Sequence[SourceOptions], after: Sequence[SourceOptions]
-) -> Callable[[Segment], bool]:
-    """Return what says whether `take_over_sources` will let a segment go on after a reload.
-
-    It knows only the sources of the process, not those of all earlier runs.
-    """
-    names, ids = {each.name for each in before}, {each.identity for each in before}
+    before: Sequence[SourceOptions], after: Sequence[SourceOptions], journal: Journal
+) -> HasHeir:
+    """Return what says whether `take_over_sources` will let a segment go on after a reload."""
+    known = journal.sources.load()
     identities = {each.identity for each in after}
     heirs = {each.name for each in after} | {
         each.name for each in before if each.identity in identities
     }
     starting_over = {
-        each.name for each in after if each.id not in {None, *ids} and each.name not in names
+        each.name
+        for each in after
+        if each.id is not None and each.id not in known and each.name not in known.values()
     }
     followed = FollowedPaths(after)
 
