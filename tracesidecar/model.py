@@ -105,6 +105,7 @@ class Chunk:
     If a line is longer than the source allows, the reader skips it: then `data` is empty and
     `rejected` has one entry. `torn` marks a last line without newline whose writer is gone. `next`
     is the checkpoint at `end`. With `documents`, `data` has whole JSON documents in place of lines.
+    `is_shortened`: more lines follow at once that were too many for it.
     """
 
     segment: Segment
@@ -115,6 +116,7 @@ class Chunk:
     torn: bool = False
     rejected: tuple[Rejection, ...] = ()
     documents: bool = False
+    is_shortened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

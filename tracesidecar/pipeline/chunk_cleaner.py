@@ -31,16 +31,25 @@ class ChunkCleaner:
         self._key = key
         self._with_positions = with_positions
 
-    def clean(self, chunk: Chunk, *, flush: bool, most_steps: int | None = None) -> CleanChunk:
+    def clean(
+        self,
+        chunk: Chunk,
+        *,
+        flush: bool,
+        most_steps: int | None = None,
+        most_lines: int | None = None,
+    ) -> CleanChunk:
         """Return what of the chunk may leave; it may end earlier unless `flush`.
 
-        Raise StepLimitExceeded if that takes more than `most_steps`.
+        Raise StepLimitExceeded if that takes more than `most_steps`, LineLimitExceeded if there
+        are more than `most_lines`.
         """
         return self._sanitizer(
             chunk,
             repair=self._sources[chunk.segment.source].repair,
             flush=flush,
             most_steps=most_steps,
+            most_lines=most_lines,
         )
 
     def take(self, chunk: Chunk, clean: CleanChunk, *, digest: bytes | None = None) -> CleanChunk:

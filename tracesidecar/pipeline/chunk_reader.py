@@ -12,8 +12,8 @@ from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.line_metrics import LineMetrics
 from tracesidecar.pipeline.slow_chunks import LONG_LINE_BYTES, MOST_STEPS, SlowChunks
 from tracesidecar.progress import Progress
-from tracesidecar.sanitize import StepLimitExceeded
-from tracesidecar.tail import SourceOptions
+from tracesidecar.sanitize import LineLimitExceeded, StepLimitExceeded
+from tracesidecar.tail import ReadLimits, SourceOptions
 from tracesidecar.tail.tailer import Tailer
 
 MOST_LINES = 2048
@@ -99,19 +99,11 @@ class ChunkReader:
             return None
         cleaned = self._slow_chunks.take(segment, at.offset)
         if cleaned is None:
-            chunk = self._tailer.read(segment, at, final=final, measured=MEASURED_BYTES)
-            if chunk is None and self._tailer.is_measuring(segment, at.offset):
-                return None
-            if chunk is None and not final:
-                chunk = self._read_at_rest(segment, at, flush=flush, now=now)
-                flush = True
-            if chunk is None:
-                return None
-            flush = flush or self._has_waited(segment, at.offset, now)
-            piece = self._shorten(chunk, at)
-            cleaned = self._clean(piece, flush=flush and piece is chunk)
-            if piece is not chunk and cleaned is not None and cleaned[1].end < piece.end:
-                cleaned = self._clean(chunk, flush=flush)  # a message goes on behind the piece
+            try:
+                cleaned = self._read(segment, at, final=final, flush=flush, now=now)
+            except LineLimitExceeded:
+                self._most_lines[segment] = MOST_LINES
+                cleaned = self._read(segment, at, final=final, flush=flush, now=now)
         if cleaned is not None and cleaned[0].end - cleaned[1].end > LONGEST_OPEN_BYTES:
             cleaned = self._clean(cleaned[0], flush=True)
         if cleaned is None:
@@ -139,23 +131,45 @@ class ChunkReader:
         """Return whether a long line that begins there was measured in part: ask again soon."""
         return self._tailer.is_measuring(segment, offset)
 
-    def _shorten(self, chunk: Chunk, at: Checkpoint) -> Chunk:
-        """Return the chunk, or only its first lines if it has very many."""
-        most = self._most_lines.get(chunk.segment.id, MOST_LINES)
-        if chunk.documents or chunk.data.count(b"\n") <= most:
-            return chunk
-        end = 0
-        for _ in range(most):
-            end = chunk.data.index(b"\n", end) + 1
-        return self._tailer.read(chunk.segment.id, at, until=chunk.start + end) or chunk
+    def _read(
+        self, segment: int, at: Checkpoint, *, final: bool, flush: bool, now: float
+    ) -> tuple[Chunk, CleanChunk] | None:
+        """Read and clean the chunk that begins there, None if there is none now.
 
-    def _clean(self, chunk: Chunk, *, flush: bool) -> tuple[Chunk, CleanChunk] | None:
-        """Clean a chunk; return None if it is so slow that this is done elsewhere."""
+        Raise LineLimitExceeded if it has very many lines: with a limit, fewer are read.
+        """
+        limits = ReadLimits(self._most_lines.get(segment), MEASURED_BYTES)
+        chunk = self._tailer.read(segment, at, final=final, limits=limits)
+        if chunk is None and self._tailer.is_measuring(segment, at.offset):
+            return None
+        if chunk is None and not final:
+            chunk = self._read_at_rest(segment, at, flush=flush, now=now)
+            flush = True
+        if chunk is None:
+            return None
+        flush = flush or self._has_waited(segment, at.offset, now)
+        if not chunk.is_shortened:
+            return self._clean(chunk, flush=flush, most_lines=MOST_LINES)
+        cleaned = self._clean(chunk, flush=False)
+        if cleaned is not None and cleaned[1].end < chunk.end:  # a message goes on behind it
+            longer = self._tailer.read(segment, at, final=final)
+            return None if longer is None else self._clean(longer, flush=flush)
+        return cleaned
+
+    def _clean(
+        self, chunk: Chunk, *, flush: bool, most_lines: int | None = None
+    ) -> tuple[Chunk, CleanChunk] | None:
+        """Clean a chunk; return None if it is so slow that this is done elsewhere.
+
+        Raise LineLimitExceeded if it has more than `most_lines`.
+        """
         if len(chunk.data) > LONG_LINE_BYTES:
             self._slow_chunks.begin(chunk, flush=True)
             return None
         try:
-            return chunk, self._cleaner.clean(chunk, flush=flush, most_steps=MOST_STEPS)
+            return chunk, self._cleaner.clean(
+                chunk, flush=flush, most_steps=MOST_STEPS, most_lines=most_lines
+            )
         except StepLimitExceeded:  # many short lines, each as slow as one may be
             self._slow_chunks.begin(chunk, flush=flush)
             return None
@@ -173,7 +187,7 @@ class ChunkReader:
 
     def shorten(self, segment: int) -> None:
         """Give the chunks of a segment fewer lines from now on."""
-        self._most_lines.setdefault(segment, FEW_LINES)
+        self._most_lines[segment] = min(self._most_lines.get(segment, FEW_LINES), FEW_LINES)
 
     def count(self, clean: CleanChunk) -> None:
         """Count a chunk that was read elsewhere, unless it is counted already."""

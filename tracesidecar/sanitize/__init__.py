@@ -8,7 +8,7 @@ imported when a sanitizer is created.
 
 from __future__ import annotations
 
-from tracesidecar.sanitize.budget import StepLimitExceeded
+from tracesidecar.sanitize.budget import LineLimitExceeded, StepLimitExceeded
 from tracesidecar.sanitize.clean_chunk import (
     complete_chunk,
     line_positions,
@@ -33,6 +33,7 @@ __all__ = [
     "AllowedPaths",
     "CustomRules",
     "KeyMatcher",
+    "LineLimitExceeded",
     "RedactionOptions",
     "RedactionTest",
     "RejectionReason",

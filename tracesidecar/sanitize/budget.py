@@ -24,6 +24,10 @@ class StepLimitExceeded(Exception):
     """A chunk takes more steps than its caller allows at once; nothing is wrong with it."""
 
 
+class LineLimitExceeded(Exception):
+    """A chunk has more lines than its caller allows at once; nothing is wrong with it."""
+
+
 class Budget:
     """The steps spent on the current line, each about a microsecond; unlimited until `begin`.
 

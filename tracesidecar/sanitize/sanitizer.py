@@ -96,6 +96,7 @@ class Sanitizer:
         repair: bool = False,
         flush: bool = True,
         most_steps: int | None = None,
+        most_lines: int | None = None,
     ) -> CleanChunk:
         """Return the lines that may leave, redacted, and the rejected lines with their reasons.
 
@@ -105,12 +106,19 @@ class Sanitizer:
 
         The result is a function of [start, end) alone: a chunk of exactly these bytes with
         `flush=True` gives the same bytes again. Raise StepLimitExceeded if the redaction takes
-        more than `most_steps`, each about a microsecond.
+        more than `most_steps`, each about a microsecond, and LineLimitExceeded if the chunk has
+        more than `most_lines`; documents are not counted.
         """
         valid = (
             validate_documents(chunk.data, repair=repair)
             if chunk.documents
-            else validate(chunk.data, is_first=chunk.start == 0, is_torn=chunk.torn, repair=repair)
+            else validate(
+                chunk.data,
+                is_first=chunk.start == 0,
+                is_torn=chunk.torn,
+                repair=repair,
+                most_lines=most_lines,
+            )
         )
         scanned = self._redactor.scan(valid.data)
         pending = pending_start(scanned.streams, len(valid.data)) if not flush else None

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tracesidecar.json_documents import Document, Effort, Ending, next_document
+from tracesidecar.sanitize.budget import LineLimitExceeded
 from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.repair import (
     LinePart,
@@ -49,18 +50,29 @@ class ValidatedLines:
 
 
 def validate(
-    chunk: bytes, *, is_first: bool = False, is_torn: bool = False, repair: bool = False
+    chunk: bytes,
+    *,
+    is_first: bool = False,
+    is_torn: bool = False,
+    repair: bool = False,
+    most_lines: int | None = None,
 ) -> ValidatedLines:
     """Check the lines of a chunk.
 
     `is_first`: the chunk begins its file, so a byte order mark is allowed. `is_torn`: the last line
     has no newline and will not get one. `repair`: fix what can be fixed instead of rejecting.
+    Raise LineLimitExceeded if there are more than `most_lines`. Valid lines are not counted for
+    that: that alone would cost a chunk a twentieth of its whole way.
     """
     has_mark = is_first and chunk.startswith(BYTE_ORDER_MARK)
     if not has_mark and chunk.endswith(b"\n"):
         lines = _count_proven_lines(chunk)
         if lines is not None:
+            if most_lines is not None and lines > most_lines:
+                raise LineLimitExceeded
             return ValidatedLines(chunk, lines)
+    if most_lines is not None and chunk.count(b"\n") > most_lines:
+        raise LineLimitExceeded
     return _line_by_line(
         chunk, len(BYTE_ORDER_MARK) if has_mark else 0, is_torn=is_torn, repair=repair
     )

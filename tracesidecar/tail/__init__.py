@@ -25,7 +25,7 @@ from tracesidecar.tail.holding.hard_links import (
 )
 from tracesidecar.tail.limits import LimitName, ReachedLimit
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.reading.chunker import end_of_few_lines
+from tracesidecar.tail.reading.chunker import ReadLimits, end_of_few_lines
 from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end_of_documents
 from tracesidecar.tail.segments import (
     READABLE_STATES,
@@ -72,6 +72,7 @@ __all__ = [
     "MountIdentity",
     "Protection",
     "ReachedLimit",
+    "ReadLimits",
     "Rest",
     "Rewrite",
     "Scan",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from tracesidecar.json_documents import Ending
@@ -13,6 +12,7 @@ from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.inventory import Inventory
 from tracesidecar.tail.limits import ReachedLimit
+from tracesidecar.tail.reading.chunker import USUAL_LIMITS, ReadLimits
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.reading.reader import SegmentReader
 from tracesidecar.tail.scan_sequence import ScanSequence
@@ -110,7 +110,7 @@ class Tailer:
         final: bool = False,
         resting: bool = False,
         until: int | None = None,
-        measured: int = sys.maxsize,
+        limits: ReadLimits = USUAL_LIMITS,
     ) -> Chunk | None:
         """Return the chunk at a checkpoint.
 
@@ -118,14 +118,14 @@ class Tailer:
         writer is gone, so a last line without newline is returned too. `resting`: nothing was
         written for a while, so of documents a last one is returned that is complete or beyond
         repair, and a last line if it is UTF-16. `until` is the beginning of a line at which the
-        chunk ends, if it would not end before. Of a line or document that is too long, so many
-        bytes are `measured` at a time: None, and `is_measuring`, until it is done.
+        chunk ends, if it would not end before. If a line or document is too long to be measured
+        within the `limits`: None, and `is_measuring`, until it is done.
         """
         ending = Ending.FINAL if final else Ending.RESTING if resting else Ending.OPEN
         file = self._files.get(segment)
         if file is None:
             return None
-        chunk = self._reader.read(file, at, ending=ending, until=until, measured=measured)
+        chunk = self._reader.read(file, at, ending=ending, until=until, limits=limits)
         if chunk is not None and not self._files.options(file).documents:
             self._landmarks.note_reading(file)  # lines mean nothing in a document
         return chunk

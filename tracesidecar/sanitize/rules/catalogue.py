@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from importlib import resources
 from typing import Literal
 
@@ -95,8 +96,9 @@ def catalogue_bytes() -> bytes:
     return resources.files("tracesidecar.sanitize.rules").joinpath("rules.toml").read_bytes()
 
 
+@cache
 def load_catalogue() -> RuleCatalogue:
-    """Decode the packaged rules.toml."""
+    """Decode the packaged rules.toml, once."""
     return msgspec.toml.decode(catalogue_bytes(), type=RuleCatalogue)
 
 

@@ -20,7 +20,19 @@ LOOKAHEAD_BYTES = 64 * 1024
 chunk of its own.
 """
 
-_FEW_LINES = re.compile(rb"(?:[^\n]*+\n){%d}" % CHUNK_LINES)
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """How many lines a chunk has at most, None for any number: counting them takes time.
+
+    And about how many bytes of a line, or of a document, are measured at once if it is too long.
+    """
+
+    lines: int | None = CHUNK_LINES
+    measured_bytes: int = sys.maxsize
+
+
+USUAL_LIMITS = ReadLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +40,15 @@ class ChunkSpan:
     """Whole lines, or whole documents, up to `end`.
 
     If its one line is longer than allowed, `data` is empty and `digest` is the line's. `torn`: the
-    last line has no newline.
+    last line has no newline. `is_shortened`: it ends here only because it would have had more lines
+    than were wanted.
     """
 
     end: int
     data: bytes = field(repr=False)
     digest: bytes | None = None
     torn: bool = False
+    is_shortened: bool = False
 
 
 @dataclass(slots=True)
@@ -64,15 +78,15 @@ class Chunker:
         *,
         max_line: int,
         final: bool,
-        measured: int = sys.maxsize,
+        limits: ReadLimits = USUAL_LIMITS,
     ) -> ChunkSpan | None:
         """Return the chunk at `start`, or None if no whole line is there now.
 
-        About so many bytes of a long line are `measured`; if it goes on, `is_measuring` is true
-        then, and the next call goes on with it.
+        If a long line is measured only in part, `is_measuring` is true then, and the next call goes
+        on with it.
         """
         if start in self._measures.get(segment, ()):
-            return self._long(source, segment, start, max_line, measured, final=final)
+            return self._long(source, segment, start, max_line, limits, final=final)
         to_grid = CHUNK_BYTES - start % CHUNK_BYTES
         if to_grid <= LONGEST_OPEN_BYTES:
             to_grid += CHUNK_BYTES
@@ -80,12 +94,18 @@ class Chunker:
         is_at_end = len(data) < to_grid + LOOKAHEAD_BYTES
         end = _end_of_lines(data, to_grid)
         torn = final and is_at_end and end < min(len(data), to_grid)
-        whole = end_of_few_lines(data, _within(data, len(data) if torn else end, max_line))
+        allowed = _within(data, len(data) if torn else end, max_line)
+        whole = allowed if limits.lines is None else end_of_few_lines(data, allowed, limits.lines)
         if whole:
-            return ChunkSpan(start + whole, data[:whole], torn=torn and whole == len(data))
+            return ChunkSpan(
+                start + whole,
+                data[:whole],
+                torn=torn and whole == len(data),
+                is_shortened=whole < allowed,
+            )
         if is_at_end and not torn and not end:
             return None
-        return self._long(source, segment, start, max_line, measured, final=final)
+        return self._long(source, segment, start, max_line, limits, final=final)
 
     def is_measuring(self, segment: int, start: int) -> bool:
         """Return whether more of the long line at `start` can be measured now."""
@@ -102,7 +122,7 @@ class Chunker:
         segment: int,
         start: int,
         max_line: int,
-        measured: int,
+        limits: ReadLimits,
         *,
         final: bool,
     ) -> ChunkSpan | None:
@@ -111,7 +131,7 @@ class Chunker:
             start, _Measure(start, hashlib.blake2b(key=self._key, digest_size=16))
         )
         newline = -1
-        limit = measure.scanned + measured
+        limit = measure.scanned + limits.measured_bytes
         measure.goes_on = False
         while newline < 0 and (piece := source.pread(CHUNK_BYTES, measure.scanned)):
             if measure.scanned >= limit:
@@ -137,11 +157,12 @@ def _end_of_lines(data: bytes, to_grid: int) -> int:
     return (across if across >= 0 else data.rfind(b"\n")) + 1
 
 
-def end_of_few_lines(data: bytes, end: int) -> int:
-    """Return where the first `CHUNK_LINES` lines of data[:end] end, `end` if there are fewer."""
-    if data.count(b"\n", 0, end) > CHUNK_LINES and (found := _FEW_LINES.match(data)):
-        return found.end()
-    return end
+def end_of_few_lines(data: bytes, end: int, most_lines: int = CHUNK_LINES) -> int:
+    """Return where the first `most_lines` of data[:end] end, `end` if there are fewer."""
+    if data.count(b"\n", 0, end) <= most_lines:
+        return end
+    few = re.compile(rb"(?:[^\n]*+\n){%d}" % most_lines).match(data)
+    return end if few is None else few.end()
 
 
 def _within(data: bytes, end: int, max_line: int) -> int:

@@ -10,7 +10,7 @@ from tracesidecar.model import BEGINNING, CHUNK_BYTES, TAIL_BYTES, Checkpoint, C
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
-from tracesidecar.tail.reading.chunker import Chunker, ChunkSpan
+from tracesidecar.tail.reading.chunker import USUAL_LIMITS, Chunker, ChunkSpan, ReadLimits
 from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
 from tracesidecar.tail.reading.document_chunker import DocumentChunker
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
@@ -54,13 +54,13 @@ class SegmentReader:
         *,
         ending: Ending,
         until: int | None = None,
-        measured: int = sys.maxsize,
+        limits: ReadLimits = USUAL_LIMITS,
     ) -> Chunk | None:
-        """Return the chunk at a checkpoint, or None. Of a long line so much is `measured`."""
+        """Return the chunk at a checkpoint, or None."""
         if file.state not in _READABLE or file.id in self._scan.broken:
             return None
         try:
-            chunk = self._read(file, at, measured, ending=ending, until=until)
+            chunk = self._read(file, at, limits, ending=ending, until=until)
         except OSError as error:
             self._scan.warn(
                 "unreadable", file.path, f"reading failed ({error.strerror}): it is tried again"
@@ -144,7 +144,7 @@ class SegmentReader:
             return False
 
     def _read(
-        self, file: File, at: Checkpoint, measured: int, *, ending: Ending, until: int | None
+        self, file: File, at: Checkpoint, limits: ReadLimits, *, ending: Ending, until: int | None
     ) -> Chunk | None:
         opened = self._open_files.open(file, max(0, at.offset - TAIL_BYTES))
         if opened is None:
@@ -153,11 +153,11 @@ class SegmentReader:
             return None
         if isinstance(opened, ArchiveFile):
             opened.keep_from(max(0, at.offset - TAIL_BYTES))
-        span = self._cut(opened, file, at.offset, ending, measured)
+        span = self._cut(opened, file, at.offset, ending, limits)
         if span is None and self.is_measuring(file, at.offset):
             return None
         if isinstance(opened, ArchiveFile):
-            span = self._cut_archive(opened, file, at.offset, ending, span)
+            span = self._cut_archive(opened, file, at.offset, span, ending=ending, limits=limits)
         if span is None:
             if not isinstance(opened, ArchiveFile) and opened.size() < at.offset:
                 self._break(file, "truncated")
@@ -176,19 +176,21 @@ class SegmentReader:
         opened: ArchiveFile,
         file: File,
         start: int,
-        ending: Ending,
         span: ChunkSpan | None,
+        *,
+        ending: Ending,
+        limits: ReadLimits,
     ) -> ChunkSpan | None:
         """Return the chunk at `start`, after reading has shown what is known of the archive now.
 
         `span` is the chunk by what was known before.
         """
         if opened.expansion and ending is not Ending.OPEN:
-            span = self._cut(opened, file, start, Ending.OPEN)  # its last line goes on
+            span = self._cut(opened, file, start, Ending.OPEN, limits)  # its last line goes on
         is_over = opened.is_complete or opened.damage
         if span is None and ending is not Ending.FINAL and is_over:
             # only now it is known that no newline follows
-            span = self._cut(opened, file, start, Ending.FINAL)
+            span = self._cut(opened, file, start, Ending.FINAL, limits)
         if file.observe_archive(opened):
             self._save(file)
         if opened.expansion:
@@ -209,7 +211,7 @@ class SegmentReader:
         file: File,
         start: int,
         ending: Ending,
-        measured: int = sys.maxsize,
+        limits: ReadLimits = USUAL_LIMITS,
     ) -> ChunkSpan | None:
         options = self._files.options(file)
         if options.documents:
@@ -219,13 +221,13 @@ class SegmentReader:
                 start,
                 max_line=options.max_line,
                 ending=ending,
-                measured=measured,
+                measured=limits.measured_bytes,
             )
         final = ending is Ending.FINAL or (
             ending is Ending.RESTING and _begins_as_utf16(opened.pread(8, start))
         )
         return self._chunker.cut(
-            opened, file.id, start, max_line=options.max_line, final=final, measured=measured
+            opened, file.id, start, max_line=options.max_line, final=final, limits=limits
         )
 
     def _chunk(self, file: File, at: Checkpoint, span: ChunkSpan, following: Checkpoint) -> Chunk:
@@ -235,7 +237,15 @@ class SegmentReader:
             end = span.end - (not span.torn)
             rejected = (Rejection(at.offset, end, "too_long", span.digest),)
         return Chunk(
-            segment, at.offset, span.end, span.data, following, span.torn, rejected, documents
+            segment,
+            at.offset,
+            span.end,
+            span.data,
+            following,
+            torn=span.torn,
+            rejected=rejected,
+            documents=documents,
+            is_shortened=span.is_shortened,
         )
 
     def _verify(
