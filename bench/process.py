@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -42,6 +44,11 @@ type = "directory"
 path = "{home}/lake-{number}"
 format = "{form}"
 compression = "gzip"
+"""
+_NOWHERE = """
+[[sink]]
+name = "warm"
+type = "stdout"
 """
 
 
@@ -87,6 +94,23 @@ def ship_once(path: str) -> Cost:
     if int(code) != 0:
         raise Failed(f"ship --once ended with {int(code)}")
     return Cost(float(seconds), int(kibibytes) << 10)
+
+
+@contextlib.contextmanager
+def new_home(folder: str) -> Iterator[str]:
+    """Make a directory for one run, below `folder`, and remove it at the end of the block.
+
+    The state directory in it has an installation key and the rules that were compiled under it, as
+    on any day but a machine's first one: they are made once for `folder`.
+    """
+    warm = os.path.join(folder, "warm")
+    if not os.path.exists(warm):
+        empty = os.path.join(folder, "empty")
+        os.makedirs(empty)
+        ship_once(configuration(warm, empty, sinks=_NOWHERE))
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        shutil.copytree(os.path.join(warm, "state"), os.path.join(home, "state"))
+        yield home
 
 
 def cpu_of_servers(other: int | None) -> float:

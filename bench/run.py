@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -16,7 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bench import generate
 from bench.lag import lag
-from bench.process import Daemon, configuration, free_port, running, ship_once, wait_until_quiet
+from bench.process import (
+    Daemon,
+    configuration,
+    free_port,
+    new_home,
+    running,
+    ship_once,
+    wait_until_quiet,
+)
 from bench.real_lines import real_lines, write_by_dialect
 from bench.servers import servers
 from bench.several import several
@@ -31,20 +38,12 @@ def _speed(
     traces = os.path.join(folder, "traces")
     size = sum(entry.stat().st_size for entry in os.scandir(traces))
     speeds, peaks = [], []
-    cache = os.path.join(folder, "cache")
-    for turn in range(settings.repeats + 1):
-        with tempfile.TemporaryDirectory(dir=folder) as home:
-            path = configuration(home, traces, forms=(form,))
-            if turn:
-                shutil.copytree(cache, os.path.join(home, "state", "cache"))
-            cost = ship_once(path)
-            if not turn:
-                # The first run compiles the rules, as on a machine's first day: it does not count.
-                shutil.copytree(os.path.join(home, "state", "cache"), cache)
-                continue
+    for turn in range(settings.repeats):
+        with new_home(folder) as home:
+            cost = ship_once(configuration(home, traces, forms=(form,)))
         speeds.append(size / 1e6 / cost.cpu_seconds)
         peaks.append(cost.peak_bytes / (1 << 20))
-        print(f"  {title}, run {turn}: {speeds[-1]:.0f} MB per CPU second", file=sys.stderr)
+        print(f"  {title}, run {turn + 1}: {speeds[-1]:.0f} MB per CPU second", file=sys.stderr)
     return [
         Row(
             f"ship --once, {title}, {size / 1e6:.0f} MB",

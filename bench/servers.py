@@ -7,7 +7,6 @@ our process, idle and under load.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from bench.process import (
     configuration,
     cpu_of_servers,
     free_port,
+    new_home,
     running,
     ship_once,
     wait_until_quiet,
@@ -91,21 +91,17 @@ def _write(traces: str, size_bytes: int, seed: int) -> int:
 
 
 def _measure_destination(folder: str, destination: Destination, counts: list[int]) -> Measured:
-    found, cache = Measured(), os.path.join(folder, "cache")
+    found = Measured()
     for turn, lines in enumerate(counts):
         destination.clear()
-        with tempfile.TemporaryDirectory(dir=folder) as home:
+        with new_home(folder) as home:
             path = configuration(
                 home, os.path.join(folder, f"traces-{turn}"), sinks=destination.sink
             )
-            if os.path.exists(cache):
-                shutil.copytree(cache, os.path.join(home, "state", "cache"))
             before = cpu_of_servers(destination.process)
             cost = ship_once(path)
             theirs = cpu_of_servers(destination.process) - before
-            if not os.path.exists(cache):
-                shutil.copytree(os.path.join(home, "state", "cache"), cache)
-        if turn:  # the first run compiles the rules and warms the server
+        if turn:  # the first run warms the server
             found.lines_per_second.append(lines / cost.cpu_seconds)
             found.server_seconds.append(theirs * 100_000 / lines)
             found.load_mib.append(cost.peak_bytes / MIB)
@@ -114,9 +110,8 @@ def _measure_destination(folder: str, destination: Destination, counts: list[int
 
 
 def _idle_bytes(folder: str, destination: Destination) -> int:
-    with tempfile.TemporaryDirectory(dir=folder) as home:
+    with new_home(folder) as home:
         _write(os.path.join(home, "traces"), 1, seed=0)
-        shutil.copytree(os.path.join(folder, "cache"), os.path.join(home, "state", "cache"))
         port = free_port()
         path = configuration(
             home, os.path.join(home, "traces"), listen=f"127.0.0.1:{port}", sinks=destination.sink

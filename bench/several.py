@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 
 from bench import generate
-from bench.process import configuration, ship_once
+from bench.process import configuration, new_home, ship_once
 from bench.real_lines import real_lines, write_by_dialect
 from bench.table import Row, Settings
 
@@ -44,7 +42,6 @@ def several(folder: str, settings: Settings) -> list[Row]:
 
 def _ratios(folder: str, forms: tuple[str, ...], settings: Settings) -> tuple[float, ...]:
     """Measure one and three in turn, so that a machine that slows down slows both."""
-    _cpu_seconds(folder, forms[:1])  # compiles the rules
     ratios = []
     for turn in range(settings.repeats):
         one, three = _cpu_seconds(folder, forms[:1]), _cpu_seconds(folder, forms)
@@ -57,12 +54,6 @@ def _ratios(folder: str, forms: tuple[str, ...], settings: Settings) -> tuple[fl
 
 
 def _cpu_seconds(folder: str, forms: tuple[str, ...]) -> float:
-    cache = os.path.join(folder, "cache")
-    with tempfile.TemporaryDirectory(dir=folder) as home:
+    with new_home(folder) as home:
         path = configuration(home, os.path.join(folder, "traces"), forms=forms)
-        if os.path.exists(cache):
-            shutil.copytree(cache, os.path.join(home, "state", "cache"))
-        cost = ship_once(path)
-        if not os.path.exists(cache):
-            shutil.copytree(os.path.join(home, "state", "cache"), cache)
-    return cost.cpu_seconds
+        return ship_once(path).cpu_seconds
