@@ -22,6 +22,7 @@ from tests.servers.processes import wait_until
 from tests.warm import warm
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.holding.arrivals import Arrivals
+from tracesidecar.tail.holding.new_file_notices import NewFileNotices
 from tracesidecar.tail.options import SourceOptions
 
 JOURNAL = ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
@@ -380,14 +381,16 @@ def leave_arrivals(sidecar: Sidecar, folder: Path, count: int) -> None:
     """Leave links as a kill does that comes before the first scan of deleted files."""
     folder.mkdir(parents=True, exist_ok=True)
     agent = SourceOptions(name="agent", include=(f"{sidecar.traces}/**/*.jsonl",))
-    arrivals = Arrivals(SourceGlobs([agent]), [agent], str(sidecar.state / "held"))
+    globs = SourceGlobs([agent])
+    arrivals = Arrivals(globs, [agent], str(sidecar.state / "held"))
+    notices = NewFileNotices(globs, [agent], arrivals)
     for number in range(count):
         path = folder / f"{number}.jsonl"
         append(path, number_lines(number, 1))
-        arrivals.note_created(str(path))
+        notices.note_created(str(path))
         path.unlink()
     (folder / "empty.jsonl").touch()
-    arrivals.note_created(str(folder / "empty.jsonl"))
+    notices.note_created(str(folder / "empty.jsonl"))
     (folder / "empty.jsonl").unlink()
 
 

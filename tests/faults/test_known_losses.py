@@ -22,6 +22,7 @@ from tests.faults.test_mounts import states
 from tests.servers.processes import wait_until
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.holding.arrivals import Arrivals
+from tracesidecar.tail.holding.new_file_notices import NewFileNotices
 from tracesidecar.tail.options import SourceOptions
 
 
@@ -275,13 +276,15 @@ def test_more_files_than_are_remembered_are_one_loss_of_their_directory(tmp_path
     (tmp_path / "in").mkdir()
     for number in range(10_100):
         (tmp_path / f"in/{number}.jsonl").write_bytes(b"{}\n")
-    arrivals = Arrivals(SourceGlobs([agent]), [agent], str(tmp_path / "held"))
-    arrivals.note_directory(str(tmp_path / "in"), is_new=True)
+    globs = SourceGlobs([agent])
+    arrivals = Arrivals(globs, [agent], str(tmp_path / "held"))
+    notices = NewFileNotices(globs, [agent], arrivals)
+    notices.note_directory(str(tmp_path / "in"), is_new=True)
     shutil.rmtree(tmp_path / "in")
     late = time.monotonic() + 60
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: late)
-        lost = arrivals.take_lost(lambda missed: False, until=late)
+        lost = notices.take_lost(lambda missed: False, until=late)
     arrivals.close()
     assert len(lost) == 10_001
     assert (str(tmp_path / "in"), 0, "gone") in lost

@@ -30,6 +30,7 @@ from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.holding.link_budget import LinkBudget
 from tracesidecar.tail.holding.link_folder import list_own_folders
+from tracesidecar.tail.holding.new_file_notices import NewFileNotices
 from tracesidecar.tail.inventory import Inventory
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.poll_cycle import PollCycle
@@ -95,7 +96,7 @@ def build_tailer(
     holding = _build_holding(shared, finding, link_directory, held_limit)
     tracking = _build_tracking(shared, finding, holding, at)
     if watcher is not None:
-        watcher.announce_to(holding.arrivals)
+        watcher.announce_to(holding.notices)
     groups = _Groups(shared, finding, holding, tracking)
     resting = _load_known(groups)
     _inherit(groups, inherited)
@@ -177,6 +178,7 @@ class _Holding:
     """What keeps files readable: links, descriptors, and who may release them."""
 
     arrivals: Arrivals
+    notices: NewFileNotices
     hard_links: HardLinks
     open_files: OpenFiles
     link_budget: LinkBudget
@@ -210,7 +212,8 @@ def _build_holding(
         budget=link_budget,
         limit_bytes=held_limit,
     )
-    return _Holding(arrivals, hard_links, open_files, link_budget, held_files)
+    notices = NewFileNotices(shared.globs, shared.sources, arrivals)
+    return _Holding(arrivals, notices, hard_links, open_files, link_budget, held_files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +423,7 @@ def _build_poll_cycle(
         admission=groups.finding.admission,
         new_files=new_files,
         arrivals=groups.holding.arrivals,
+        notices=groups.holding.notices,
         lifecycle=lifecycle,
         files=files,
         watcher=watcher,

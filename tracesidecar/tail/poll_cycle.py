@@ -14,7 +14,8 @@ from tracesidecar.tail.discovery.announced import Announced
 from tracesidecar.tail.discovery.poll_schedule import FULL_CYCLE_SECONDS, PollSchedule
 from tracesidecar.tail.discovery.walk import Discovery, WalkFindings
 from tracesidecar.tail.file_table import File, FileTable
-from tracesidecar.tail.holding.arrivals import Arrivals, MissedFile
+from tracesidecar.tail.holding.arrivals import Arrivals
+from tracesidecar.tail.holding.new_file_notices import MissedFile, NewFileNotices
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import SegmentState
 from tracesidecar.tail.tracking.changes import Changes
@@ -46,6 +47,7 @@ class PollCycle:
         admission: Admission,
         new_files: NewFiles,
         arrivals: Arrivals,
+        notices: NewFileNotices,
         lifecycle: Lifecycle,
         files: FileTable,
         watcher: Watcher | None,
@@ -62,6 +64,7 @@ class PollCycle:
         self._new_files = new_files
         self._scan = scan
         self._arrivals = arrivals
+        self._notices = notices
         self._lifecycle = lifecycle
         self._files = files
         self._watcher = watcher
@@ -83,6 +86,7 @@ class PollCycle:
         announced = self._drain_announcements()
         self._announced.add(announced)
         self._arrivals.collect()
+        self._notices.forget_folders()
         has_missed = self._watcher is not None and self._watcher.take_missed()
         lists_all = (
             full or self._is_first or has_missed or now - self._listed_at >= _LIST_ALL_SECONDS
@@ -184,7 +188,7 @@ class PollCycle:
         The next file of a name must not be taken for the one that was missed. Each has a notice of
         its own: so before this is judged, the notices of all that scans have met by now are read.
         """
-        if not self._arrivals.has_missed:
+        if not self._notices.has_missed:
             self._asked_at, self._scan.awaits_notices = None, False
             return
         if self._asked_at is None:
@@ -217,7 +221,7 @@ class PollCycle:
                 return True
             return missed.is_version and not self._new_files.has_unrelated(missed.path)
 
-        for path, source, reason in self._arrivals.take_lost(is_known, until):
+        for path, source, reason in self._notices.take_lost(is_known, until):
             self._lifecycle.miss(self._discovery.locate(path, source), reason)
 
     def _list_met(self, path: str, source: int) -> list[File]:
