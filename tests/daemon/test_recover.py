@@ -301,3 +301,39 @@ def test_a_recovery_without_the_store_or_a_manifest_changes_no_start(sidecar: Si
     assert recover(sidecar)["not_found"] == []
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == number_lines(0, 5)
+
+
+def test_a_planted_manifest_leads_to_no_file_that_no_source_follows(sidecar: Sidecar) -> None:
+    """Seen: who owned the lake named another user's file, and its lines were in the lake."""
+    append(sidecar.traces / "a.jsonl", lines := number_lines(0, 5))
+    assert sidecar.ship().returncode == 0
+    append(outside := sidecar.folder / "outside.jsonl", number_lines(100, 2))
+    append(unmatched := sidecar.traces / "private.json", number_lines(200, 2))
+    around = f"{sidecar.traces}/../{outside.name}"
+    [manifest] = sidecar.lake.glob("_manifest/v1/dt=*/*.json")
+    members = json.loads(manifest.read_bytes())
+    [delivered] = members["ranges"]
+    nothing = {"start": 0, "end": 0, "lines": 0, "records": 0, "last": ""}
+    number = 100
+    for path in (str(outside), str(unmatched), around, f"{unmatched}\0"):
+        status = (unmatched if unmatched.name in path else outside).stat()
+        for device, inode in ((status.st_dev, status.st_ino), (0, 0)):
+            planted = {"segment": number, "path": path, "device": device, "inode": inode}
+            members["ranges"].append({**delivered, **nothing, **planted})
+            number += 1
+    manifest.write_text(json.dumps(members))
+    lose_state(sidecar)
+    assert len(recover(sidecar)["not_found"]) == number - 100
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(lines)
+
+
+def test_a_file_that_went_out_of_the_globs_is_known_by_its_content(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", lines := number_lines(0, 5))
+    assert sidecar.ship().returncode == 0
+    lose_state(sidecar)
+    renamed = (sidecar.traces / "a.jsonl").rename(sidecar.traces / "a.old")
+    append(renamed, more := number_lines(5, 5))
+    assert recover(sidecar)["not_found"] == []
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(lines + more)

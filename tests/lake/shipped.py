@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from tests.ddl.lakes import Rows, write
 from tracesidecar.batch.layout import manifest_name
 from tracesidecar.batch.manifest import (
@@ -76,8 +78,8 @@ class Shipped:
                 "print",
                 described,
                 ranges,
-                {},
-                {},
+                msgspec.Raw(b"{}"),
+                msgspec.Raw(b"{}"),
                 False,
                 "event",
             )

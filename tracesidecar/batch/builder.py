@@ -376,6 +376,9 @@ class BatchBuilder:
     ) -> Manifest:
         spec = self._spec
         sources = {described.source for described in self._described}
+        labels = {
+            source: labels for source, labels in spec.labels.items() if source in sources and labels
+        }
         return Manifest(
             version=MANIFEST_VERSION,
             batch=batch_id,
@@ -390,12 +393,8 @@ class BatchBuilder:
                 for each in payloads
             ),
             ranges=tuple(self._described),
-            cuts=dict(sorted(self._redactions.items())),
-            labels={
-                source: labels
-                for source, labels in spec.labels.items()
-                if source in sources and labels
-            },
+            cuts=msgspec.Raw(msgspec.json.encode(dict(sorted(self._redactions.items())))),
+            labels=msgspec.Raw(msgspec.json.encode(labels)),
             redriven=bool(self._redriven),
             format=spec.format,
         )

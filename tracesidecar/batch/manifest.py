@@ -65,7 +65,11 @@ class ManifestObject(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """One batch. `time` is in seconds since the epoch; `cuts` counts redactions by rule.
+    """One batch. `time` is in seconds since the epoch.
+
+    `cuts`, an object, counts redactions by rule, and `labels` has those of each source. They are
+    for other programs: what is decoded of them takes up to a hundred times its size, and the store
+    may be somebody else's.
 
     `redriven`: the ranges are lines that the ranges of earlier batches count as rejected. Version 1
     had neither `format` nor records in its ranges, and version 2 nothing to find the files by.
@@ -81,8 +85,8 @@ class Manifest(msgspec.Struct, frozen=True):
     fingerprint: str
     objects: tuple[ManifestObject, ...]
     ranges: tuple[ManifestRange, ...]
-    cuts: dict[str, int]
-    labels: dict[str, dict[str, str]]
+    cuts: msgspec.Raw
+    labels: msgspec.Raw
     redriven: bool
     format: str = "raw"
 
@@ -137,12 +141,14 @@ def _check_range(part: ManifestRange) -> None:
     require_counts(
         part.segment,
         part.generation,
+        part.generation + 1,  # the next one must be a number of the journal, too
         part.begin,
         part.start,
         part.end,
         part.lines,
         part.refused,
         part.source_generation,
+        part.source_generation + 1,
         part.records + 1,
     )
     require_counts(part.device >> 1, part.inode >> 1)  # 64 bits without a sign

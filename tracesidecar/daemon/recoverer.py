@@ -55,7 +55,8 @@ _ARCHIVES: Mapping[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 class StoredSegment:
     """What the manifests say of one segment: the range from the beginning that arrived.
 
-    `redriven` are the offsets of lines that were rejected first and delivered later.
+    `redriven` are the offsets of lines that were rejected first and delivered later; `end` is the
+    furthest of all ranges, -1 if there is none.
     """
 
     id: int
@@ -67,6 +68,7 @@ class StoredSegment:
     inode: int = 0
     rules: str = ""
     source_generation: int | None = None
+    end: int = -1
     redriven: set[int] = field(default_factory=set)
     ranges: list[ManifestRange] = field(default_factory=list)
 
@@ -261,8 +263,7 @@ class Recoverer:
             return None
         if reading.offset != last.end:
             return None
-        is_same_inode = (file.status.st_dev, file.status.st_ino) == (segment.device, segment.inode)
-        if not self._is_proven(segment, last, last_line, is_same_inode=is_same_inode):
+        if not self._is_proven(segment, last, file, last_line):
             return None
         reached = Checkpoint(last.end, self._fingerprinter.digest(reading.tail), state)
         found = decode_state(state) if state else None
@@ -275,15 +276,22 @@ class Recoverer:
         )
 
     def _is_proven(
-        self, segment: StoredSegment, last: ManifestRange, last_line: str, *, is_same_inode: bool
+        self, segment: StoredSegment, last: ManifestRange, file: FoundFile, last_line: str
     ) -> bool:
-        """Return whether a file that has a line's end where the segment's delivery ended is it."""
-        if not last.inode:
-            return True  # a manifest of version 2 has nothing but the name
+        """Return whether a file that has a line's end where the segment's delivery ended is it.
+
+        Whoever may write to the store may plant a manifest that names any file by path and inode.
+        So a file that no source would follow by its name is only known by its content.
+        """
         if last.last and last.last == last_line:
             return True
+        if not self._followed.may_follow(file.path):
+            return False
+        if not last.inode:
+            return True  # a manifest of version 2 has nothing but the name
         # other rules may redact the line in another way
         is_comparable = bool(last.last) and segment.rules == self._sanitizer.version
+        is_same_inode = (file.status.st_dev, file.status.st_ino) == (segment.device, segment.inode)
         return is_same_inode and not is_comparable
 
     def _clean(self, chunk: Chunk, source: SourceOptions) -> CleanChunk:
@@ -342,16 +350,19 @@ class Recoverer:
         )
 
     def _list_files(self, segments: Iterable[StoredSegment]) -> Iterator[FoundFile]:
-        """Return every regular file below the sources' roots and beside the segments' last names.
+        """Return every regular file below the sources' roots, also those that no glob matches.
 
-        Also those that no glob matches: a file may have been rotated out of them since.
+        A file may have been rotated out of the globs since. Folders beside the segments' last names
+        are looked at, too: they may be behind a link that a source follows.
         """
         roots = {
             GlobPattern.parse(glob).root
             for source in self._configuration.source
             for glob in source.include
         }
-        folders = {os.path.dirname(segment.path) for segment in segments}
+        folders = {
+            os.path.dirname(segment.path) for segment in segments if _is_below(segment.path, roots)
+        }
         seen: set[tuple[int, int]] = set()
         for root in (*sorted(roots), *sorted(folders)):
             listed = self._tree.walk(root)
@@ -484,7 +495,8 @@ def _add(segments: dict[int, StoredSegment], manifest: Manifest) -> None:
             continue
         if not each.start or not segment.first_path:
             segment.first_path = each.path
-        if not segment.ranges or each.end >= max(part.end for part in segment.ranges):
+        if each.end >= segment.end:
+            segment.end = each.end
             segment.path, segment.generation = each.path, each.generation
             segment.device, segment.inode = each.device, each.inode
             segment.rules = manifest.rules
@@ -494,7 +506,16 @@ def _add(segments: dict[int, StoredSegment], manifest: Manifest) -> None:
 
 
 def _newest_first(segment: StoredSegment) -> tuple[int, int]:
-    return -segment.generation, -max((each.end for each in segment.ranges), default=0)
+    return -segment.generation, -segment.end
+
+
+def _is_below(path: str, roots: Iterable[str]) -> bool:
+    """Return whether a path that anybody may have written is one below a root, as it stands."""
+    return (
+        "\0" not in path
+        and os.path.normpath(path) == path
+        and any(path.startswith(f"{root.rstrip('/')}/") for root in roots)
+    )
 
 
 def _stem(path: str) -> str:

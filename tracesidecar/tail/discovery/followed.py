@@ -28,3 +28,10 @@ class FollowedPaths:
             if source is not None and self._globs.takes_family(source, path):
                 return self._sources[source]
         return None
+
+    def may_follow(self, path: str) -> bool:
+        """Return whether a source follows a path, or one from which rotation may have made it."""
+        directory, name = os.path.split(path)
+        names = (name, *(rotated.original for rotated in rotations(name)))
+        paths = (os.path.join(directory, each) for each in names)
+        return any(self._globs.source_of(each) is not None for each in paths)
