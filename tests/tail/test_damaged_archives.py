@@ -17,6 +17,7 @@ import pytest
 import zstandard
 
 from tests.tail.follower import Follower, Writer
+from tracesidecar.tail.options import SourceLimits
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
@@ -398,3 +399,38 @@ def test_archives_of_empty_files_and_of_single_lines_are_read_to_the_end(
     follower.turns(3)
     assert [each + b"\n" for each in follower.lines] == lines
     assert follower.losses == []
+
+
+@SUFFIXES
+@pytest.mark.parametrize("is_hole", [True, False], ids=["hole", "zeros"])
+def test_zeros_behind_an_archive_are_no_damage_however_many(
+    follower: Follower, writer: Writer, suffix: str, is_hole: bool
+) -> None:
+    """Blocks of a tape, or space that was allocated before: `gzip` ignores them, too."""
+    path = put(follower, suffix, PACK[suffix](writer.make(3)))
+    with path.open("ab") as file:
+        if is_hole:
+            file.truncate(1 << 42)
+        else:
+            file.write(bytes(9 << 20))
+    follower.turns(3)
+    with path.open("ab") as file:
+        file.write(PACK[suffix](writer.make(3)))
+    follower.turns(3)
+    assert follower.lines == writer.written
+    assert follower.losses == []
+
+
+@SUFFIXES
+def test_zeros_between_the_members_of_an_archive_are_no_input_that_may_expand(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, suffix: str
+) -> None:
+    """A hole of 3 MiB, which takes no space, let 600 MiB through."""
+    follower = follow(include=(f"{tmp_path}/traces/*",), limits=SourceLimits(ratio=10))
+    path = put(follower, suffix, PACK[suffix](b'{"n":1}\n'))
+    with path.open("ab") as file:
+        file.truncate(3 << 20)
+        file.seek(0, os.SEEK_END)
+        file.write(PACK[suffix](b'{"n":"%s"}\n' % (b"x" * 50_000) * 100))
+    follower.turns(3)
+    assert len(follower.lines) < 10

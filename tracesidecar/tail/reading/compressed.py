@@ -6,6 +6,7 @@ The decompressor stays open and only goes forward.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -34,7 +35,10 @@ _FRAME_HEADER_BYTES = 18
 """The longest header of a Zstandard frame (RFC 8878, section 3.1.1)."""
 
 _EMPTY_BYTES = 4 << 20
-"""So much input may have no content: the padding of a tape, the archives of empty files."""
+"""So much input may have no content: the archives of empty files."""
+_PADDING_BYTES = 256 << 20
+"""So many zeros may be between the members, and behind the last one, beside holes: to read them
+takes some hundredths of a second. They are no input: tools that write to tapes or in blocks pad."""
 _MEMBER_BYTES = 128
 """What a member or frame counts as, beside its bytes, and what an empty one counts as once more:
 each takes time to begin, and 8 bytes of Zstandard are one."""
@@ -220,6 +224,8 @@ class _Stream:
         self._lines = 0
         self._pending = b""
         self._members = 0
+        self._zeros = 0
+        self._zeros_read = 0
         self._window_bytes = 0
         self._zstandard = zstandard.ZstdDecompressor()
         self._member = self._begin()
@@ -325,8 +331,7 @@ class _Stream:
                 self._pending = os.pread(self._descriptor, _INPUT_BYTES, self._offset)
                 self._offset += len(self._pending)
             if self._member.eof:
-                # tools that write to tapes or in blocks pad with zeros
-                self._pending = self._pending.lstrip(b"\0")
+                self._skip_zeros()
                 if self._pending:
                     self._members += self._produced == self._member_start
                     self.measure_window()
@@ -343,9 +348,29 @@ class _Stream:
 
         What was read before, by another limit, identifies the file.
         """
-        cost = self._offset + _MEMBER_BYTES * self._members
+        cost = self._offset - self._zeros + _MEMBER_BYTES * self._members
         is_over = cost > _EMPTY_BYTES + _CONTENT_SHARE * self._produced
         return is_over and self._produced >= self._known
+
+    def _skip_zeros(self) -> None:
+        """Go to what is behind zeros, if `pending` begins with some.
+
+        Raise ArchiveError if there are more than are read.
+        """
+        while self._pending:
+            found = len(self._pending)
+            self._pending = self._pending.lstrip(b"\0")
+            self._zeros += found - len(self._pending)
+            self._zeros_read += found - len(self._pending)
+            if self._pending:
+                return
+            if self._zeros_read > _PADDING_BYTES:
+                self._damaged_at = self._offset
+                raise ArchiveError("corrupt")
+            data_at = _find_data(self._descriptor, self._offset)
+            self._zeros += data_at - self._offset
+            self._pending = os.pread(self._descriptor, _INPUT_BYTES, data_at)
+            self._offset = data_at + len(self._pending)
 
     def _begin(self) -> Any:
         self._members += 1
@@ -379,8 +404,11 @@ class _Stream:
         raise ArchiveError("corrupt")
 
     def _limit(self, data: bytes) -> bytes:
-        """Return what of some output is within the limit; the input read so far counts."""
-        read = max(self._offset, SMALLEST_INPUT_BYTES)
+        """Return what of some output is within the limit.
+
+        The input read so far counts, but not zeros between members, which may be a hole.
+        """
+        read = max(self._offset - self._zeros, SMALLEST_INPUT_BYTES)
         lines = self._lines + data.count(b"\n")
         before = max(self._produced, LINE_BYTES * self._lines)
         counted = max(self._produced + len(data), LINE_BYTES * lines)
@@ -427,6 +455,19 @@ class _Stream:
         yield member.decompress(data, _OUTPUT_BYTES)
         while member.unconsumed_tail and not member.eof:
             yield member.decompress(member.unconsumed_tail, _OUTPUT_BYTES)
+
+
+def _find_data(descriptor: int, offset: int) -> int:
+    """Return where a hole at an offset ends, perhaps at the end of the file."""
+    size = os.fstat(descriptor).st_size
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA) if offset < size else offset
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # the rest is a hole
+            return size
+        if error.errno == errno.EINVAL:  # this file system knows no holes
+            return offset
+        raise
 
 
 def _ends_deflate(descriptor: int, member: int) -> bool:
