@@ -192,3 +192,19 @@ def test_status_opens_nothing_through_a_link_in_a_hold_directory(sidecar: Sideca
     watched = KernelEvents([secret])
     assert sidecar.call("status", "--json").returncode == 0
     assert not watched.take()
+
+
+def test_no_command_writes_through_a_link_of_another_user_to_the_state(sidecar: Sidecar) -> None:
+    """Seen: a dry run of `recover` compiled its rules there, and `check-config` found it good."""
+    target = sidecar.folder / "of-root"
+    target.mkdir(mode=0o700)
+    sidecar.state.rename(sidecar.folder / "warm")
+    sidecar.state.symlink_to(target)
+    give(sidecar.state, AGENT)
+    sidecar.lake.mkdir()
+    assert sidecar.ask("recover", "lake", "--dry-run").returncode == 64
+    checked = sidecar.ask("check-config")
+    assert checked.returncode == 78
+    assert b"symbolic link of another user" in checked.stdout + checked.stderr
+    assert sidecar.ship().returncode == 78
+    assert list(target.iterdir()) == []

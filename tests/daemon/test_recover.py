@@ -244,7 +244,7 @@ def test_a_damaged_manifest_lets_nothing_be_delivered_again_without_a_word(
 
     dry = sidecar.call("recover", "lake", "--dry-run", "--json")
     assert (dry.returncode, json.loads(dry.stdout)["saved"]) == (65, False)
-    assert [path.name for path in sidecar.state.iterdir()] == ["cache"], "a dry run writes no state"
+    assert not sidecar.state.exists(), "a dry run writes no state"
     for _ in range(2):
         done = sidecar.call("recover", "lake", "--json")
         assert (done.returncode, json.loads(done.stdout)["saved"]) == (65, False)

@@ -12,6 +12,7 @@ from tracesidecar.config.paths import find_watched_directory, is_pattern, is_wit
 from tracesidecar.config.problems import Problem
 from tracesidecar.config.schema import Configuration
 from tracesidecar.dialects import select_dialect
+from tracesidecar.directories import UntrustedLink, open_trusted_directory
 from tracesidecar.encode import EXTENSIONS, lake_root, partition_folder
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.extras import install_command
@@ -304,6 +305,15 @@ def _unusable(directory: str) -> str | None:
             f'the state directory "{directory}" cannot be written: '
             f'this user may not write to "{place}"; grant it, or set state_directory'
         )
+    try:
+        os.close(open_trusted_directory(place))
+    except UntrustedLink:
+        return (
+            f'the state directory "{directory}" has a symbolic link of another user in its path: '
+            "give the path that it leads to"
+        )
+    except OSError:  # left to the start, too
+        return None
     return None
 
 

@@ -145,9 +145,10 @@ class Recoverer:
         sink: SinkOptions,
         *,
         key: bytes,
+        state_directory: str,
         host: str | None = None,
     ) -> None:
-        """Take the key of the journal that the result is for.
+        """Take the key and the directory of the journal that the result is for.
 
         `host` names whose manifests count, this machine's if it is None. Raise RedactionError or
         ConfigurationError if the rules cannot be used.
@@ -157,7 +158,7 @@ class Recoverer:
         self._sink = sink
         self.host = host or host_name()
         self._fingerprinter = Fingerprinter(key)
-        cache = os.path.join(configuration.state_directory, "cache")
+        cache = os.path.join(state_directory, "cache")
         self._sanitizer = Sanitizer(
             configuration.redaction, cache_directory=cache, cache_key=key, digest_key=key
         )

@@ -59,33 +59,35 @@ def execute(arguments: argparse.Namespace) -> int:
     sink = readable_sink(configuration, arguments.sink, "recover")
     if sink is None:
         return ExitCode.USAGE
+    directory = configuration.state_directory
     with ExitStack() as stack:
-        journal = _open_journal(configuration.state_directory, arguments, stack)
-        return _rebuild(configuration, sink, journal, arguments)
-
-
-def _open_journal(directory: str, arguments: argparse.Namespace, stack: ExitStack) -> Journal:
-    """Open the journal; for a dry run, which writes nothing, an empty one elsewhere if needed."""
-    if arguments.dry_run and not os.path.exists(os.path.join(directory, JOURNAL_NAME)):
-        directory = stack.enter_context(TemporaryDirectory(prefix="tracesidecar-"))
-    prepare_state_directory(directory)
-    stack.enter_context(hold_lock(directory))
-    return stack.enter_context(closing(Journal.open(directory)))
+        if arguments.dry_run and not os.path.exists(os.path.join(directory, JOURNAL_NAME)):
+            # a dry run writes nothing there, and the directory may be somebody else's
+            directory = stack.enter_context(TemporaryDirectory(prefix="tracesidecar-"))
+        prepare_state_directory(directory)
+        stack.enter_context(hold_lock(directory))
+        journal = stack.enter_context(closing(Journal.open(directory)))
+        return _rebuild(configuration, sink, journal, directory, arguments)
 
 
 def _rebuild(
-    configuration: Configuration, sink: SinkOptions, journal: Journal, arguments: argparse.Namespace
+    configuration: Configuration,
+    sink: SinkOptions,
+    journal: Journal,
+    directory: str,
+    arguments: argparse.Namespace,
 ) -> int:
     from tracesidecar.daemon.recoverer import Recoverer, save
 
-    directory = configuration.state_directory
     if journal.sinks.has_begun(sink.name) and not arguments.force:
         complain(
             f"tracesidecar recover: the journal in {printable(directory)} knows already what "
             f"sink {sink.name} has: give --force to replace that by what the store says"
         )
         return ExitCode.USAGE
-    recoverer = Recoverer(configuration, sink, key=journal.key, host=arguments.host)
+    recoverer = Recoverer(
+        configuration, sink, key=journal.key, state_directory=directory, host=arguments.host
+    )
     before = load_deliveries(directory)
     if not arguments.dry_run:
         # whatever ends this before it is saved: the next run asks, and begins nothing again
