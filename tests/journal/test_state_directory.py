@@ -13,7 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from tracesidecar.errors import StateError
-from tracesidecar.journal import find_state_directory, prepare_state_directory
+from tracesidecar.journal import (
+    Journal,
+    find_state_directory,
+    hold_lock,
+    prepare_state_directory,
+)
+from tracesidecar.journal.own_files import FilesOpenedSince, narrow_mode
 
 USER = 10001
 NAME = f"tracesidecar-{USER}"
@@ -280,3 +286,45 @@ def test_a_journal_in_a_directory_of_the_group_stays_where_earlier_versions_put_
     given = make_shared(volume, 0o2770)
     journal_in(given, owner=USER)
     assert prepare_as_user(given) == str(given)
+
+
+@needs_root
+@pytest.mark.parametrize("is_link", [True, False], ids=["link", "file"])
+def test_a_journal_that_was_put_in_the_place_of_ours_is_neither_used_nor_changed(
+    volume: Path, is_link: bool
+) -> None:
+    """Whoever may rename the directory swaps it after it was looked at. Seen: root took the rights
+    of others away from any file that a link there led to.
+    """
+    (target := volume / "of-root").write_bytes(b"")
+    target.chmod(0o644)
+    (state := volume / "state").mkdir()
+    if is_link:
+        (state / "journal.sqlite").symlink_to(target)
+        os.chown(state / "journal.sqlite", USER, USER, follow_symlinks=False)
+    else:
+        journal_in(state, owner=USER)
+    with pytest.raises(StateError, match=r"set the mode of the journal|belongs to user 10001"):
+        Journal.open(str(state))
+    assert (mode_of(target), target.read_bytes()) == (0o644, b"")
+    os.chown(state, USER, USER)
+    (volume / "alias").symlink_to(target.parent)
+    os.chown(volume / "alias", USER, USER, follow_symlinks=False)
+    with pytest.raises(StateError, match="open the lock"), hold_lock(str(volume / "alias")):
+        pass
+    assert not (volume / "lock").exists()
+
+
+def test_a_journal_that_is_swapped_while_sqlite_opens_it_is_not_used(tmp_path: Path) -> None:
+    (journal := tmp_path / "journal.sqlite").touch()
+    (other := tmp_path / "other.sqlite").touch()
+    known = narrow_mode(str(journal))
+    files = FilesOpenedSince()
+    with other.open(), pytest.raises(StateError, match="was replaced"):
+        files.require(str(journal), known)
+    with journal.open():
+        files.require(str(journal), known)
+        if os.geteuid() == 0:
+            os.chown(other, USER, USER)
+            with other.open(), pytest.raises(StateError, match=f"belongs to user {USER}"):
+                files.require(str(journal), known)

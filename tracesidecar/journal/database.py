@@ -24,6 +24,7 @@ import structlog
 
 from tracesidecar.errors import JournalMissing, StateError, StateUnavailable
 from tracesidecar.journal import schema
+from tracesidecar.journal.own_files import FilesOpenedSince, narrow_mode
 from tracesidecar.journal.trouble import explain_damage, explain_os, explain_sqlite
 
 log = structlog.get_logger()
@@ -68,8 +69,15 @@ class JournalDatabase:
         path = os.path.join(state_directory, FILE_NAME)
         if not _require_regular_files(path):
             _create_privately(path)
-        _narrow_modes(path)
-        return cls._open_surely(path, JournalDatabase._prepare)
+        journal = _narrow_modes(path)
+
+        def prepare(database: JournalDatabase) -> None:
+            files.require(path, journal)
+            database._prepare()
+            files.require(path, journal)  # with the write-ahead log
+
+        files = FilesOpenedSince()
+        return cls._open_surely(path, prepare)
 
     @classmethod
     def open_beside(cls, state_directory: str, *pragmas: str) -> JournalDatabase:
@@ -377,18 +385,21 @@ def _make_private_file(path: str) -> None:
         os.close(descriptor)
 
 
-def _narrow_modes(path: str) -> None:
-    """Take the rights of others away from the journal and from what SQLite keeps beside it."""
-    for each in (path, f"{path}-wal", f"{path}-shm"):
-        try:
-            if stat.S_IMODE(os.stat(each).st_mode) != 0o600:
-                os.chmod(each, 0o600)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise explain_os(
-                "set the mode of the journal", each, error, "it must belong to this user"
-            ) from error
+def _narrow_modes(path: str) -> tuple[int, int]:
+    """Take the rights of others away from the journal and from what SQLite keeps beside it.
+
+    Return device and inode of the journal.
+    """
+    try:
+        journal = narrow_mode(path)
+        for each in (f"{path}-wal", f"{path}-shm"):
+            with suppress(FileNotFoundError):
+                narrow_mode(each)
+    except OSError as error:
+        raise explain_os(
+            "set the mode of the journal", path, error, "it must belong to this user"
+        ) from error
+    return journal
 
 
 def _require_regular_files(path: str) -> bool:

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from tracesidecar.directories import open_trusted_directory
 from tracesidecar.errors import StateError, StateLocked
 from tracesidecar.journal.trouble import explain_os
 
@@ -73,7 +74,7 @@ def _lock_file(state_directory: str, name: str, stack: ExitStack) -> int:
     """Lock the file that has the name, and return it open."""
     path = os.path.join(state_directory, name)
     while True:
-        descriptor = _open(path)
+        descriptor = _open(state_directory, path)
         try:
             _lock(descriptor, path, state_directory)
             if _find_inode(state_directory, name) == os.fstat(descriptor).st_ino:
@@ -88,9 +89,14 @@ def _lock_file(state_directory: str, name: str, stack: ExitStack) -> int:
         os.close(descriptor)  # removed or replaced meanwhile: another process may hold the new one
 
 
-def _open(path: str) -> int:
+def _open(state_directory: str, path: str) -> int:
     try:
-        descriptor = os.open(path, _OPEN, 0o600)
+        # through no link of another user, who may have put one there since it was looked at
+        folder = open_trusted_directory(state_directory)
+        try:
+            descriptor = os.open(os.path.basename(path), _OPEN, 0o600, dir_fd=folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         if os.path.islink(path):
             raise StateError(
