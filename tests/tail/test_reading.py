@@ -356,6 +356,20 @@ def test_a_bomb_waits_at_the_ratio_and_goes_on_with_a_higher_one(
     assert follower.losses == []
 
 
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_a_small_archive_of_one_long_and_dull_line_is_no_bomb(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, suffix: str
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/*",))
+    line = b'{"t":"%s"}\n' % (b"x" * 3 * MIB)
+    pack = gzip.compress if suffix == "gz" else zstandard.compress
+    (follower.traces / f"a.jsonl.{suffix}").write_bytes(pack(line))
+    follower.turns()
+    follower.turns()
+    assert [len(each) for each in follower.lines] == [len(line) - 1]
+    assert follower.last.limits == ()
+
+
 def test_a_lower_limit_changes_nothing_of_what_was_read(
     follow: Callable[..., Follower], tmp_path: pathlib.Path
 ) -> None:

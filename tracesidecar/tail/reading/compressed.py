@@ -19,8 +19,8 @@ from isal.igzip_lib import IsalError
 
 from tracesidecar.model import CHUNK_BYTES, Compression
 
-SMALLEST_INPUT_BYTES = 4096
-"""So much counts as input at least: the smallest file takes a block of the disk."""
+SMALLEST_INPUT_BYTES = 32 << 10
+"""So much counts as input at least: one line of 3 MiB, all of one character, is no trap."""
 
 LINE_BYTES = 64
 """So much counts for a line at least, on average: its row in a lake has ids and digests however
