@@ -125,6 +125,16 @@ NO: dict[str, dict[str, Any]] = {
         "headers": {"Content-Type": "text/html, text/html"},
         "body": "<p>Who are you?</p>",
     },
+    "a type that is there twice, of a page the second time": {
+        "status": 200,
+        "headers": {"Content-Type": ["application/json", "text/html"]},
+        "body": "Who are you?",
+    },
+    "two types in one header": {
+        "status": 200,
+        "headers": {"Content-Type": "application/json; charset=utf-8, text/html"},
+        "body": "Who are you?",
+    },
     "a page after many blanks": {"status": 200, "headers": JSON, "body": " \n" * 4000 + PAGE},
     "HTML without a body": {"status": 200, "headers": HTML},
     "a paragraph without a type": {"status": 200, "body": "<p>Who are you?</p>"},
@@ -160,6 +170,18 @@ NOT_THE_PROTOCOLS: dict[str, dict[str, Any]] = {
     "ok, and a login": {"status": 200, "body": '{"status":"ok","message":"log in"}'},
     "an answer about spans": {"status": 200, "body": '{"partialSuccess":{"rejectedSpans":"20"}}'},
     "items of nothing": {"status": 200, "body": '{"errors":false,"items":[]}'},
+    "more items than documents": {
+        "status": 200,
+        "body": '{"items":[' + ",".join(['{"create":{"status":201}}'] * 4) + "]}",
+    },
+    "items of other documents": {
+        "status": 200,
+        "body": '{"items":[' + ",".join(['{"create":{"_id":"x","status":201}}'] * 3) + "]}",
+    },
+    "more rejected records than were sent": {
+        "status": 200,
+        "body": '{"partialSuccess":{"rejectedLogRecords":"4"}}',
+    },
     "items of another protocol": {
         "status": 200,
         "body": '{"items":[' + ",".join(['{"login":{"status":200}}'] * 3) + "]}",
@@ -375,6 +397,21 @@ def test_many_comments_before_an_answer_do_not_stop_the_process(end: str, is_pag
     body = '<?xml version="1.0"?>' + 100 * "<!-- note --> " + end
     response = HttpResponse(200, {}, body.encode(), HttpRequest("https://hook.test", {}))
     assert response.is_html is is_page
+
+
+@pytest.mark.parametrize("charset", ["punycode", "utf-7", "unicode_escape", "hz", "cp037", "zlib"])
+def test_a_body_is_read_by_few_charsets_only(charset: str) -> None:
+    """`punycode` takes 20 s for the MiB that a hostile server may send."""
+    body = b"-" + b"a1b2" * (64 << 10) + b"~{ +AGg- \\u0068"
+    headers = {"Content-Type": f"text/plain; charset={charset}"}
+    assert HttpResponse(200, headers, body, HttpRequest("x", {})).text == body.decode()
+
+
+def test_a_body_is_read_by_its_own_charset() -> None:
+    for charset in ("utf-16", "UTF-16LE", "iso-8859-1", "windows-1252", "utf-8", "us-ascii"):
+        body = ("<html>" if charset == "us-ascii" else "<html>\u00e9").encode(charset)
+        headers = {"Content-Type": f'text/plain; charset="{charset}"'}
+        assert HttpResponse(200, headers, body, HttpRequest("x", {})).is_html
 
 
 def test_an_excerpt_is_one_short_line() -> None:

@@ -307,6 +307,7 @@ async def test_requests_stay_within_the_limit_and_are_compressed_as_configured(
         ({"status": 200, "body": "<html>Welcome</html>"}, "answer"),
         ({"status": 200, "body": '{"items":[{"create":{"status":201}}]}'}, "answer"),
         ({"status": 200, "body": items({"status": 503})}, "unavailable"),
+        ({"status": 200, "body": items({"status": 201, "error": {"type": "x"}})}, "status"),
         (
             {
                 "status": 200,

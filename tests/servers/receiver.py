@@ -86,7 +86,11 @@ class Receiver:
         await asyncio.sleep(answer.get("delay_seconds", 0))
         return web.Response(
             status=answer["status"],
-            headers=answer.get("headers"),
+            headers=[
+                (name, value)
+                for name, values in answer.get("headers", {}).items()
+                for value in ([values] if isinstance(values, str) else values)
+            ],
             body=base64.b64decode(answer.get("body_base64", "")) or answer.get("body", "").encode(),
         )
 

@@ -41,6 +41,10 @@ class BatchProgress:
         first, *self.waiting = self.waiting
         self.rejected[first] = reason
 
+    def next_ids(self, count: int) -> list[str]:
+        """Return the ids of the first waiting records, as they are sent."""
+        return [self.records[index].id for index in self.waiting[:count]]
+
     def record(self, outcomes: Sequence[Outcome]) -> list[TakenId]:
         """Record what became of the first waiting records.
 

@@ -6,6 +6,7 @@ It says of each document whether it is stored, rejected, or to be sent again.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,19 +74,22 @@ class _Error(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
+    """`id` is there only if the server ignores `filter_path`."""
+
     status: int
-    error: _Error = msgspec.field(default_factory=_Error)
+    error: _Error | None = None
+    id: str | None = msgspec.field(default=None, name="_id")
 
 
 class _BulkResponse(msgspec.Struct):
     items: list[dict[Literal["create", "index", "update", "delete"], _Item]]
 
 
-def parse_bulk_response(response: HttpResponse, count: int, where: str) -> list[Outcome]:
+def parse_bulk_response(response: HttpResponse, ids: Sequence[str], where: str) -> list[Outcome]:
     """Return an outcome for each document, in the order of the request.
 
-    Raise RetryLater if the body is not a response to a bulk request of so many documents, and
-    Rejected if its status rejects all of them. Blocks for some milliseconds.
+    Raise RetryLater if the body is not a response to a bulk request of documents with these ids,
+    and Rejected if its status rejects all of them. Blocks for some milliseconds.
     """
     raise_for_page(response, where)
     raise_for_status(response, where)
@@ -99,17 +103,19 @@ def parse_bulk_response(response: HttpResponse, count: int, where: str) -> list[
         raise unlike(
             response, where, "Elasticsearch would answer for each document, in items"
         ) from None
-    if len(items) != count:
-        raise unlike(response, where, f"it is for {len(items)} of {count} documents")
+    if len(items) != len(ids):
+        raise unlike(response, where, f"it is for {len(items)} of {len(ids)} documents")
+    if any(item.id not in {None, sent} for item, sent in zip(items, ids, strict=True)):
+        raise unlike(response, where, "it is for documents with other ids, or in another order")
     return [_outcome(item, where) for item in items]
 
 
 def _outcome(item: _Item, where: str) -> Outcome:
-    if item.status in _STORED:
+    error = item.error or _Error()
+    if item.status in _STORED and not item.error:
         return None
     if item.status == _ID_TAKEN:
-        return Taken(item.error.index)
-    error = item.error
+        return Taken(error.index)
     answered = f"{where} answered {item.status} {error.label} for a document"
     if retry := _retry_reason(item.status, error):
         reason, advice = retry

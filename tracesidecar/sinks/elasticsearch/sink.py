@@ -153,8 +153,9 @@ class ElasticsearchSink:
         elif response.status == 413:
             progress.reject_first("too_large")
         else:
+            ids = progress.next_ids(request.count)
             outcomes = await asyncio.to_thread(
-                parse_bulk_response, response, request.count, self._endpoint.where
+                parse_bulk_response, response, ids, self._endpoint.where
             )
             if taken := progress.record(outcomes):
                 await self._settle(taken, progress)

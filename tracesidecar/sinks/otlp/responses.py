@@ -16,11 +16,11 @@ BODY_LIMIT_BYTES = 64 << 10
 Encoding = Literal["json", "protobuf"]
 
 
-def parse_rejected(response: HttpResponse, where: str) -> int:
-    """Return how many records the receiver rejected, if it judged each of them.
+def parse_rejected(response: HttpResponse, sent: int, where: str) -> int:
+    """Return how many of the records that were sent the receiver rejected, if it judged each.
 
-    Raise Rejected if it rejects the request, and RetryLater if it is no response of OTLP. Blocks
-    for some milliseconds then.
+    Raise Rejected if it rejects the request, and RetryLater if it is no response of OTLP, or none
+    to this request. Blocks for some milliseconds then.
     """
     raise_for_page(response, where)
     raise_for_status(response, where)
@@ -29,6 +29,8 @@ def parse_rejected(response: HttpResponse, where: str) -> int:
         raise unlike(
             response, where, "a receiver of OTLP would answer with an ExportLogsServiceResponse"
         )
+    if rejected > sent:
+        raise unlike(response, where, f"it rejects {rejected} of {sent} records")
     return rejected
 
 

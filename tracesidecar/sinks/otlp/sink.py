@@ -72,7 +72,7 @@ class OtlpSink(RecordSink):
             sent=sent,
             first_event=request.records[0].id,
         )
-        if rejected >= sent:
+        if rejected == sent:
             raise Rejected(
                 "partial_success",
                 f"{where} rejected all {sent} records; see its log for the reason",
@@ -91,7 +91,7 @@ class OtlpSink(RecordSink):
         response = await self._endpoint.request(
             "POST", self._headers, content, body_limit_bytes=BODY_LIMIT_BYTES
         )
-        return await asyncio.to_thread(parse_rejected, response, self._endpoint.where)
+        return await asyncio.to_thread(parse_rejected, response, len(records), self._endpoint.where)
 
     def _body(self, records: tuple[bytes, ...]) -> bytes:
         body = export_request(records)

@@ -77,6 +77,15 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_CHARSETS: Mapping[str, str] = {
+    **dict.fromkeys(("us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252"), "latin-1"),
+    **{name: name for name in ("utf-16", "utf-16le", "utf-16be")},
+}
+"""The charsets that a body is read by, all others as UTF-8.
+
+Python knows codecs that take 20 s for a MiB (`punycode`), or that turn any text into another
+(`utf-7`, `unicode_escape`), and a server may name each of them.
+"""
 _COMPRESSIONS: Mapping[Compression, bytes] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _PUBLIC_HEADERS = frozenset(
     {
@@ -145,7 +154,16 @@ class HttpResponse:
     @property
     def media_type(self) -> str:
         """The media type of the body without parameters, in lower case; empty if it has none."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return next(self._media_types(), "")
+
+    def _media_types(self) -> Iterator[str]:
+        """Yield every media type: two headers were seen, and one with two ("text/html, text/html").
+
+        A proxy that answers itself may leave the header of the server behind it in place.
+        """
+        for value in self.header_values("Content-Type"):
+            for each in value.split(","):
+                yield each.partition(";")[0].strip().lower()
 
     @property
     def text(self) -> str:
@@ -153,12 +171,9 @@ class HttpResponse:
         declared = _CHARSET.search(self.headers.get("Content-Type", ""))
         charset = next(
             (name for mark, name in _BYTE_ORDER_MARKS if self.body.startswith(mark)),
-            declared[1] if declared else "utf-8",
+            _CHARSETS.get(declared[1].lower() if declared else "", "utf-8"),
         )
-        try:
-            return self.body.decode(charset, "replace")
-        except (LookupError, UnicodeError):  # nobody knows it, or it takes no wrong bytes (idna)
-            return self.body.decode("utf-8", "replace")
+        return self.body.decode(charset, "replace")
 
     @property
     def is_empty(self) -> bool:
@@ -170,7 +185,7 @@ class HttpResponse:
         """Whether the body is a page for people, by its type or by how it begins."""
         if self.status in _WITHOUT_CONTENT and self.is_empty:
             return False  # the type of nothing: some frameworks declare HTML whatever they send
-        if self.media_type.startswith(_HTML_TYPES):  # "text/html, text/html" was seen, too
+        if any(each.startswith(_HTML_TYPES) for each in self._media_types()):
             return True
         text = self.text.replace("\0", "")  # UTF-16 that has neither mark nor charset
         beginning = _BLANKS.sub("", text, count=1)[:_HTML_SEARCH_CHARACTERS]
