@@ -311,6 +311,35 @@ def test_five_hundred_files_are_read_with_64_descriptors(tmp_path: pathlib.Path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FEW_DESCRIPTORS = """
+import os, pathlib, resource, sys
+from collections import Counter
+from tests.tail.follower import Follower, Writer
+
+follower, writer = Follower(pathlib.Path(sys.argv[1])), Writer()
+resource.setrlimit(resource.RLIMIT_NOFILE, (24, 64))
+for number in range(30):
+    writer.append(follower.traces / f"{number}.jsonl")
+follower.turn()
+assert follower.count_lines() == Counter(writer.written)
+free = 24 - len(os.listdir("/proc/self/fd"))
+assert free >= 10, free
+"""
+
+
+def test_files_that_are_open_leave_descriptors_for_the_sinks(tmp_path: pathlib.Path) -> None:
+    """With 40 of them, a `directory` sink was refused its file for ever."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_DESCRIPTORS, tmp_path],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_missing_source_keeps_its_segments_for_when_it_returns(
     follower: Follower, writer: Writer
 ) -> None:

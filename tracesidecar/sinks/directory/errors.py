@@ -24,6 +24,8 @@ _ADVICE: Mapping[int, RetryAdvice] = {
     errno.EPERM: ("denied", _RIGHTS),
     errno.EROFS: ("read_only", "mount its file system for writing"),
     errno.EIO: ("io", "check the disk"),
+    errno.EMFILE: ("io", "raise the limit of open files"),
+    errno.ENFILE: ("io", "raise the system's limit of open files"),
     errno.ENOENT: ("not_found", _GONE),
     errno.ENOTDIR: ("not_found", _NOT_A_FOLDER),
     errno.EEXIST: ("not_found", _NOT_A_FOLDER),

@@ -13,6 +13,9 @@ _OTHERS = 40
 
 _MOST = 1024
 
+_RESERVE = 12
+"""Descriptors that are left for what sinks and the journal open for a moment."""
+
 
 def descriptor_limit() -> int:
     """Return how many files may be kept open under this process's RLIMIT_NOFILE."""
@@ -62,10 +65,16 @@ class Descriptors:
                     raise
 
     def keep(self, segment: int, descriptor: int) -> None:
-        """Take over a descriptor, in place of the segment's former one."""
+        """Take over a descriptor, in place of the segment's former one.
+
+        Others are closed if they are too many, or if the process has hardly any left: the kernel
+        gives the lowest number that is free, and the limit may change while the process runs.
+        """
         self.close(segment)
-        while len(self._open) >= self._limit and self._close_one():
-            pass
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        excess = max(len(self._open) + 1 - self._limit, descriptor + 1 - (soft - _RESERVE))
+        while excess > 0 and self._close_one():
+            excess -= 1
         self._open[segment] = descriptor
 
     def hand_over(self, segment: int, successor: int) -> None:
