@@ -5,6 +5,7 @@ measured. Objects and arrays end at their bracket, whatever white space is in th
 with their line. A faulty document ends where the next one surely begins, so that one fault costs
 one document:
 
+* before a record separator (RFC 7464) that begins a line or precedes an opening bracket;
 * with a line that begins with a closing bracket, or before one that begins with an opening one, if
   the document is indented: no other line of it does;
 * at the bracket that closes its first one, if all match;
@@ -24,11 +25,13 @@ import msgspec
 _VALUE = msgspec.json.Decoder(msgspec.Raw)
 _ERROR_PLACE = re.compile(r"\(byte ([0-9]+)\)$")
 _WHITE_SPACE = b" \t\r\n"
-_BETWEEN = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*")
-"""White space; and byte order marks, which stay in the middle when files are put together."""
+_BETWEEN = re.compile(rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf)*")
+"""White space; byte order marks, which stay in the middle when files are put together; and the
+record separator, with which each text of a JSON text sequence begins (RFC 7464)."""
+_SEPARATOR = re.compile(rb"\x1e+(?=[{\[])|(?<=\n)\x1e+")
 _NULS = re.compile(rb"\0{2,}(?:[ \t\r\n]+\0+)*")
 _INDENTED = re.compile(rb"[{\[][ \t\r]*\n(?:[ \t\r]*\n)*[ \t]+[^ \t\r\n]")
-_LINE_WITH_BRACKET = re.compile(rb"\n([{\[])")
+_LINE_WITH_BRACKET = re.compile(rb"\n(\x1e*[{\[])")
 _OPENING_LINE = re.compile(rb"[{\[][ \t\r]*\n")
 _LAST_LINE = re.compile(rb"\n[}\]]")
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
@@ -92,6 +95,8 @@ class Effort:
 
     def __init__(self, data: bytes) -> None:
         self.left = 1_000_000 + 16 * len(data)
+        self.last_separator = data.rfind(b"\x1e")
+        """Where the last record separator is, -1 if there is none."""
 
     def spend(self, count: int) -> None:
         """Note that so many bytes were looked at."""
@@ -140,11 +145,21 @@ def next_document(
         is_growing = nuls.end() == len(data) and ending is Ending.OPEN
         return None if is_growing else Document(start, nuls.end(), "nul")
     value = read_value(data, start)
-    if data[start] not in b"{[" or data[start + 1 : start + 2] == b"\0":
-        return _end_scalar(data, start, value, ending)
-    if value.is_whole:
+    is_scalar = data[start] not in b"{[" or data[start + 1 : start + 2] == b"\0"
+    if value.is_whole and not is_scalar:
         return Document(start, value.end, "whole")
-    return _end_faulty(data, start, value, ending, effort or Effort(data))
+    effort = effort or Effort(data)
+    if (
+        not value.is_whole
+        and start < effort.last_separator
+        and (separator := _SEPARATOR.search(data, start))
+    ):
+        end = _trim(data, start, separator.start())
+        is_closed = is_scalar or ClosingFinder().feed(data, start, end) >= 0
+        return Document(start, end, "faulty" if is_closed else "unclosed")
+    if is_scalar:
+        return _end_scalar(data, start, value, ending)
+    return _end_faulty(data, start, value, ending, effort)
 
 
 def _end_scalar(data: bytes, start: int, value: JsonValue, ending: Ending) -> Document | None:

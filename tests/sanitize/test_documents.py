@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -73,6 +74,31 @@ def documents(data: bytes, ending: Ending = Ending.FINAL) -> list[Document]:
     while (document := next_document(data, found[-1].end if found else 0, ending)) is not None:
         found.append(document)
     return found
+
+
+@pytest.mark.parametrize("end", [b"\n", b"", b"\n\x1e\n"])
+@pytest.mark.parametrize("make", [indent_document, compact])
+def test_a_text_sequence_is_read_text_by_text(
+    everything: Sanitizer, make: Callable[[int], bytes], end: bytes
+) -> None:
+    """RFC 7464: a record separator before each text, and a newline behind it if it is whole."""
+    faults = [text for text in FAULTS.values() if end or text.startswith(b"{")]
+    texts = [make(1), *faults, make(2), make(3)]
+    data = b"".join(b"\x1e" + text + end for text in texts)
+    cleaned = clean(everything, data)
+    assert [json.loads(line) for line in cleaned.data.splitlines()] == list(
+        map(trajectory, (1, 2, 3))
+    )
+    rejected = [data[each.start : each.end] for each in cleaned.rejected]
+    assert rejected == [text.rstrip() for text in faults]
+    assert documents(b"\x1e" + PRETTY + b"\n\x1e", Ending.OPEN) == [
+        Document(1, 1 + len(PRETTY), "whole")
+    ]
+
+
+def test_a_separator_within_a_string_makes_one_fault(everything: Sanitizer) -> None:
+    cleaned = clean(everything, b'{"a":"x\x1ey"}\n{"b":1}\n')
+    assert (cleaned.data, len(cleaned.rejected)) == (b'{"b":1}\n', 1)
 
 
 @pytest.mark.parametrize("separator", SEPARATORS)
