@@ -158,6 +158,20 @@ def test_a_record_that_the_destination_rejects_is_quarantined_with_its_exact_loc
     assert rejected == {(None, 1, "not_json"), ("far", at, "bad_request")}
 
 
+def test_a_delivered_file_that_was_moved_away_is_no_loss_in_later_runs(sidecar: Sidecar) -> None:
+    """The first run sees by the link of the daemon that all of it has arrived, and removes it."""
+    path = sidecar.traces / "a.jsonl"
+    append(path, number_lines(0, 3))
+    sidecar.start()
+    sidecar.arrives(3)
+    assert sidecar.stop() == 0
+    path.rename(sidecar.folder / "a.jsonl")
+    for _ in range(2):
+        assert sidecar.ship().returncode == 0
+    (source,) = json.loads(sidecar.ask("status", "--json").stdout)["sources"]
+    assert (source["lost_bytes"], source["lost_files_uncounted"]) == (0, 0)
+
+
 def test_a_new_sink_may_start_now(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", number_lines(0, 10))
     sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "now"\n')

@@ -328,18 +328,26 @@ class HeldFiles:
             file = self._files.get(segment)
             if file is None or self.is_retained(file) or not _is_finished(file):
                 continue
-            if file.state is SegmentState.LIVE and self._is_only_name(file):
-                file.lose_name(is_readable=True)  # no scan has looked since
+            if file.state is SegmentState.LIVE and self._has_lost_its_name(file):
+                file.lose_name(is_readable=True)  # no scan has looked since, or it was moved away
             if file.state is SegmentState.LIVE:
                 self._release(file)
             elif not self.has_grown(file):
                 self._remove_link(file.id)
                 self._changed.add(file.id)
 
-    def _is_only_name(self, file: File) -> bool:
-        """Return whether our link is the only name that a file has left."""
+    def _has_lost_its_name(self, file: File) -> bool:
+        """Return whether a file that we have a link of is no longer where it was."""
         linked = self._hard_links.status(file.id)
-        return linked is not None and linked.st_nlink == 1
+        if linked is None or linked.st_nlink == 1:
+            return linked is not None
+        try:
+            named = self._tree.stat(file.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # it cannot be seen now
+        return (named.st_dev, named.st_ino) != (linked.st_dev, linked.st_ino)
 
     def _settle_if_delivered(self, file: File) -> None:
         if file.state is SegmentState.LIVE and _is_finished(file):
