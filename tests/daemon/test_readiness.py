@@ -119,6 +119,28 @@ def test_a_required_sink_that_cannot_connect_is_named_with_what_came_back(
     sidecar.kill()
 
 
+def test_a_sink_that_is_retried_is_named_with_the_reason_before_it_counts_as_stalled(
+    sidecar: Sidecar,
+) -> None:
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
+    address = sidecar.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(120)
+        sidecar.start(NOTIFY_SOCKET=str(address))
+        sidecar.arrives(3)
+        shutil.rmtree(sidecar.lake)
+        sidecar.lake.touch()
+        append(sidecar.traces / "a.jsonl", number_lines(3, 6))
+        while "; lake: running, not_found: could not write" not in manager.recv(4096).decode():
+            pass
+    assert sidecar.get("/readyz") == (200, b"ok\n")
+    assert b"sink lake: not_found: could not write" in sidecar.ask("status").stdout
+    (sink,) = json.loads(sidecar.ask("status", "--json").stdout)["sinks"]
+    assert "a file is where a folder should be" in sink["trouble"]
+    sidecar.kill()
+
+
 def test_a_rejected_reload_is_named_until_one_succeeds(sidecar: Sidecar) -> None:
     sidecar.start()
     sidecar.wait_for_event("service.ready")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -180,6 +181,28 @@ def test_systemd_is_notified_of_ready_status_watchdog_and_stopping(sidecar: Side
         assert sidecar.stop() == 0
         while "STOPPING=1" not in reported:
             reported |= set(manager.recv(4096).decode().split("\n"))
+
+
+def test_systemd_is_notified_also_without_a_free_descriptor(sidecar: Sidecar) -> None:
+    """The process ended, and systemd's watchdog would have ended it if it had gone on."""
+    address = sidecar.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(120)
+        process = sidecar.start(NOTIFY_SOCKET=str(address), WATCHDOG_USEC="300000")
+        while "READY=1" not in manager.recv(4096).decode():
+            pass
+        limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        received = ""
+        while "WATCHDOG=1" not in received or "STATUS=" not in received:
+            received += manager.recv(4096).decode()
+        while manager.recv(4096).decode() != "WATCHDOG=1":
+            pass
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
+    append(sidecar.traces / "a.jsonl", number_lines(0, 3))
+    sidecar.arrives(3)
+    assert sidecar.stop() == 0
 
 
 def test_the_last_line_of_a_deleted_file_is_delivered_if_it_is_whole_else_quarantined(

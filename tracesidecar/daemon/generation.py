@@ -273,5 +273,7 @@ def _status_line(health: Health) -> str:
     lag = sum(sink.lag_bytes for sink in health.sinks)
     why_not = "".join(f"not ready: {reason}; " for reason in health.why_not)
     return f"{why_not}{health.files} files, {lag} bytes to deliver" + "".join(
-        f"; {sink.name}: {sink.state}" for sink in health.sinks if sink.state != "running"
+        f"; {sink.name}: {sink.state}{sink.trouble and f', {sink.trouble}'}"
+        for sink in health.sinks
+        if sink.state != "running" or sink.trouble
     )

@@ -201,6 +201,7 @@ class HealthMonitor:
             deleted_bytes=stock.scan.deleted_bytes if stock.scan else 0,
             set_aside=stock.scan.set_aside if stock.scan else LinkedFiles(),
             limits=stock.limits,
+            troubles={sink.name: sink.trouble for sink in health.sinks},
         )
         report = await asyncio.to_thread(
             build_report, configuration, self._journal, figures, running=True

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -59,7 +59,8 @@ _PROTECTIONS: dict[Protection, str] = {
 class SinkReport(msgspec.Struct, frozen=True):
     """One sink. All counts are since it first ran with this state directory.
 
-    `lag_bytes` and `lag_seconds` are defined by `introspect.lag.Lag`.
+    `lag_bytes` and `lag_seconds` are defined by `introspect.lag.Lag`. `trouble` is why the last
+    attempt failed; only the daemon knows it, and it is empty while all is well.
     """
 
     name: str
@@ -74,6 +75,7 @@ class SinkReport(msgspec.Struct, frozen=True):
     quarantined: int
     lag_bytes: int
     lag_seconds: float
+    trouble: str = ""
 
 
 class LimitReport(msgspec.Struct, frozen=True):
@@ -180,6 +182,7 @@ class Figures:
     deleted_bytes: int
     set_aside: LinkedFiles
     limits: Sequence[ReachedLimit] = ()
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_report(
@@ -237,6 +240,7 @@ class _JournalCounts:
             ),
             lag_bytes=lag.bytes,
             lag_seconds=lag.seconds,
+            trouble=figures.troubles.get(options.name, ""),
         )
 
     def report_source(self, name: str, figures: Figures) -> SourceReport:

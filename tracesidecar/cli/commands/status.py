@@ -122,6 +122,9 @@ def _print(report: StatusReport, note: str) -> None:
             for sink in report.sinks
         ],
     )
+    for sink in report.sinks:
+        if sink.trouble and not any(sink.trouble in reason for reason in report.why_not):
+            print_line(f"sink {sink.name}: {sink.trouble}")
     print_table(
         "Sources",
         ("source", "files", "size", "at risk", "lost", "rejected", "unsent files are"),
