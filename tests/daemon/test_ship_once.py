@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 from collections import Counter
 
 import msgspec
@@ -156,6 +158,23 @@ def test_a_record_that_the_destination_rejects_is_quarantined_with_its_exact_loc
         (line["sink"], line["start"], line["reason"]) for line in sidecar.list_quarantined()
     }
     assert rejected == {(None, 1, "not_json"), ("far", at, "bad_request")}
+
+
+def test_the_last_line_of_a_cut_archive_that_was_deleted_is_delivered(sidecar: Sidecar) -> None:
+    """What had been read of it without a newline was in no journal, and so its end was 0."""
+    line = b'{"n":"%s"}' % hashlib.sha256(b"1").hexdigest().encode()
+    packed = gzip.compress(line + b"\n" + hashlib.sha256(b"2").hexdigest().encode())
+    path = sidecar.traces / "a.jsonl.gz"
+    for length in range(len(packed)):
+        unpacker = zlib.decompressobj(wbits=31)
+        if unpacker.decompress(packed[:length]) == line:
+            path.write_bytes(packed[:length])
+            break
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == []
+    path.unlink()
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == [line]
 
 
 def test_a_delivered_file_that_was_moved_away_is_no_loss_in_later_runs(sidecar: Sidecar) -> None:

@@ -194,12 +194,14 @@ class Intake:
     def begin_drain(self) -> int:
         """Let no sink read beyond what is there now, nor wait for the end of an open message.
 
-        The end of an archive that has not been read through is not known, so it has no limit.
-        Return the number of segments.
+        The end of an archive that has not been read through is not known, so it has no limit, even
+        if it was deleted. Return the number of segments.
         """
         views, now = self._tailer.segments(), self._clock()
         target = {
-            segment: view.size if view.compression == "none" or view.is_writer_gone else sys.maxsize
+            segment: view.size
+            if view.compression == "none" or (view.is_writer_gone and view.state != "deleted")
+            else sys.maxsize
             for segment, view in views.items()
         }
         for sink in self.sinks.values():
