@@ -160,7 +160,7 @@ def test_a_record_that_the_destination_rejects_is_quarantined_with_its_exact_loc
     assert rejected == {(None, 1, "not_json"), ("far", at, "bad_request")}
 
 
-def test_the_last_line_of_a_cut_archive_that_was_deleted_is_delivered(sidecar: Sidecar) -> None:
+def test_a_deleted_archive_that_was_cut_is_read_to_its_end_and_then_over(sidecar: Sidecar) -> None:
     """What had been read of it without a newline was in no journal, and so its end was 0."""
     line = b'{"n":"%s"}' % hashlib.sha256(b"1").hexdigest().encode()
     packed = gzip.compress(line + b"\n" + hashlib.sha256(b"2").hexdigest().encode())
@@ -175,6 +175,10 @@ def test_the_last_line_of_a_cut_archive_that_was_deleted_is_delivered(sidecar: S
     path.unlink()
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == [line]
+    sidecar.start()  # each scan had it read once more, and never found that it was over
+    sidecar.wait_for_event("collect.lost")
+    assert sidecar.stop() == 0
+    assert list((sidecar.state / "held").iterdir()) == []
 
 
 def test_a_delivered_file_that_was_moved_away_is_no_loss_in_later_runs(sidecar: Sidecar) -> None:

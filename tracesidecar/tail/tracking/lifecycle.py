@@ -178,7 +178,8 @@ class Lifecycle:
             self._schedule.recheck_soon(file)
         else:
             self._schedule.rest(file)
-            if file.compression != "none" and not file.is_read_to_end:
+            is_over = file.state is SegmentState.DELETED and file.id in self._scan.unended
+            if file.compression != "none" and not file.is_read_to_end and not is_over:
                 self._scan.changed[file.id] = None  # it may have lost its trailer, and have ended
         if not file.is_acknowledged or self._held_files.is_retained(file):
             self._held_files.pin(file)
