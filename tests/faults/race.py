@@ -152,7 +152,8 @@ def race(folder: Path, seconds: float, seed: int, symlinks: str) -> list[str]:
         (sidecar.traces / "last.jsonl").write_text('{"own": "last"}\n')
         wait_until(lambda: any(b'"last"' in line for line in sidecar.lines()))
         code = sidecar.stop()
-        trouble += [f"the daemon ended with {code}"] if code not in {0, 75} else []
+        if code not in {0, 75}:
+            trouble.append(f"the daemon ended with {code}: {sidecar.events()[-3:]}")
     finally:
         sidecar.kill()
     trouble += [f"opened: {path}" for path in events.take()]
