@@ -22,7 +22,7 @@ from tests.contract.deliveries import delivery
 from tests.contract.elasticsearch_place import SearchPlace
 from tests.contract.kafka_place import TopicPlace
 from tests.contract.places import Place
-from tests.daemon.sidecar import Sidecar, append, body
+from tests.daemon.sidecar import Sidecar, append, body, number_lines
 from tests.daemon.test_crash import kill_at, remove_links
 from tests.servers.broker import Broker
 from tests.servers.postgres import PostgresServer
@@ -403,6 +403,25 @@ def test_rejected_lines_of_a_batch_that_arrived_reach_quarantine_without_their_f
     listed = msgspec.json.decode(sidecar.ask("quarantine", "list", "--json").stdout)
     names = sorted(Path(each["path"]).stem for each in listed["quarantine"])
     assert names == ["gone", "same", "torn", "torn"]
+
+
+@pytest.mark.parametrize("destination", SINKS, indirect=True)
+@pytest.mark.parametrize("way", ["cut", pytest.param("written", marks=pytest.mark.long)])
+def test_lines_without_ids_that_arrived_of_a_file_that_is_changed_after_them_come_once(
+    sidecar: Sidecar, destination: Destination, way: str
+) -> None:
+    """They have no id but their place, and in the rewritten file that is another one."""
+    path = sidecar.traces / "a.jsonl"
+    lines = number_lines(0, 20)
+    append(path, lines)
+    kill_at(sidecar, "sent")
+    more = number_lines(50, 3 if way == "cut" else 40)
+    with path.open("r+b") as file:
+        file.truncate(len(body(lines[:15])))
+    append(path, more)
+    assert sidecar.ship().returncode == 0
+    assert Counter(destination.lines()) == Counter(lines + more)
+    assert losses(sidecar) == 0
 
 
 # ---------------------------------------------------------------- who may not ask

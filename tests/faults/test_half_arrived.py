@@ -270,3 +270,105 @@ def test_lines_that_were_rejected_stay_in_quarantine_when_their_file_is_gone(
     names = sorted(Path(each["path"]).name for each in listed["quarantine"])
     assert names == ["a.jsonl", "a.jsonl", "b.jsonl", "b.jsonl"]
     assert problems(sidecar) == []
+
+
+D1, D2 = make_messages(1, 0), make_messages(2, 0)
+
+
+def change(path: Path, *, kept: int, way: str) -> list[bytes]:
+    """Change a file with D1 and D2 after some lines; return what is in it then."""
+    lines = (D1 + D2)[:kept]
+    if way == "cut":
+        with path.open("r+b") as file:
+            file.truncate(len(body(lines)))
+        append(path, make_messages(3, 0, 3))
+        return lines + make_messages(3, 0, 3)
+    path.write_bytes(body(lines + make_messages(4, 0, 40)))
+    return lines + make_messages(4, 0, 40)
+
+
+def find_events(stderr: bytes, name: str) -> list[dict[str, object]]:
+    records = [json.loads(line) for line in stderr.splitlines()]
+    return [record for record in records if record["event"] == name]
+
+
+WAYS = [
+    pytest.param(5, "cut"),
+    pytest.param(15, "write", marks=pytest.mark.long),
+    pytest.param(5, "write", marks=pytest.mark.long),
+    pytest.param(15, "cut", marks=pytest.mark.long),
+]
+"""How many lines stay, of which ten arrived, and what is done to the file."""
+
+
+@pytest.mark.parametrize(("kept", "way"), WAYS)
+def test_what_arrived_of_a_file_that_is_cut_or_rewritten_before_the_next_start_comes_once(
+    sidecar: Sidecar, kept: int, way: str
+) -> None:
+    path = sidecar.traces / "a.jsonl"
+    append(path, D1 + D2)
+    cut_short(sidecar, arrived=(1,))
+    now = change(path, kept=kept, way=way)
+    done = sidecar.ship()
+    assert done.returncode == 0
+    [rewritten] = find_events(done.stderr, "collect.rewritten")
+    assert rewritten["unchanged_bytes"] == len(body(now[:kept]))
+    assert count_stored(sidecar) == ids(list(dict.fromkeys(D1 + now)))
+    assert losses(sidecar) == len(body(D2)) - len(body(D2[: max(0, kept - 10)]))
+    assert problems(sidecar) == []
+    append(path, make_messages(5, 0, 2))
+    assert sidecar.ship().returncode == 0
+    assert count_stored(sidecar) == ids(list(dict.fromkeys(D1 + now + make_messages(5, 0, 2))))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("point", ["planned", "sent", "committing"])
+def test_a_second_kill_before_it_is_known_what_arrived_changes_nothing(
+    sidecar: Sidecar, point: str
+) -> None:
+    path = sidecar.traces / "a.jsonl"
+    append(path, D1 + D2)
+    cut_short(sidecar, arrived=(1,))
+    now = change(path, kept=15, way="cut")
+    kill_at(sidecar, point)
+    assert sidecar.ship().returncode == 0
+    assert count_stored(sidecar) == ids(list(dict.fromkeys(D1 + now)))
+    assert problems(sidecar) == []
+
+
+@pytest.mark.long
+def test_what_arrived_after_something_that_did_not_comes_again_and_is_announced(
+    sidecar: Sidecar,
+) -> None:
+    """A sink is at one place of a file: before what is missing, if that can still be read."""
+    path = sidecar.traces / "a.jsonl"
+    append(path, D1 + D2)
+    cut_short(sidecar, arrived=(2,))
+    now = change(path, kept=15, way="cut")
+    done = sidecar.ship()
+    assert done.returncode == 0
+    [again] = find_events(done.stderr, "sink.arrived_comes_again")
+    assert (again["offset"], again["bytes"]) == (0, len(body(D2[:5])))
+    assert count_stored(sidecar) == ids(now + D2)
+    assert losses(sidecar) == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kept", "way"), WAYS)
+def test_what_arrived_in_an_object_store_of_a_file_that_is_cut_or_rewritten_comes_once(
+    sidecar: Sidecar, object_store: ObjectStore, kept: int, way: str
+) -> None:
+    into_bucket(sidecar, object_store, ACCESS_KEY, SECRET)
+    path = sidecar.traces / "a.jsonl"
+    append(path, D1 + D2)
+    kill_at(sidecar, "sent")
+    for name in object_store.objects():
+        if "dt=2026-01-01" not in name:
+            object_store.client().delete_object(Bucket=BUCKET, Key=name)
+    now = change(path, kept=kept, way=way)
+    assert sidecar.ship().returncode == 0
+    contents = [
+        content for name, content in object_store.objects().items() if name.endswith(".jsonl.gz")
+    ]
+    assert rows(contents) == ids(list(dict.fromkeys(D1 + now)))
+    assert problems(sidecar) == []

@@ -119,6 +119,7 @@ OTHER_COPIES = {
     "tracesidecar.cli.commands.ddl: lake": "a Lake, of the options that were given",
     "tracesidecar.deliver.bisect: batch": "a Batch; its `lines` are a count",
     "tracesidecar.encode.content: event": "an Event with the columns of a level",
+    "tracesidecar.pipeline.successors: each": "LostBytes: what is lost after a place",
     "tracesidecar.encode.limit: event": "an Event with shortened texts",
     "tracesidecar.pipeline.salvage: plan": "a Plan of what is left",
     "tracesidecar.pipeline.salvage: whole": "a described range of a batch",

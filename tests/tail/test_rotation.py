@@ -1034,3 +1034,21 @@ def test_a_file_that_is_truncated_after_a_scan_has_looked_at_it_goes_on_in_its_c
     monkeypatch.setattr(follower.tailer._scan_sequence._new_files, "decide", truncate_first)
     follower.turns()
     assert_exact(follower, writer)
+
+
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize("kept", [1, 5])
+def test_a_small_file_that_is_written_anew_with_its_first_lines_is_read_from_the_first_change_on(
+    follower: Follower, writer: Writer, stopped: bool, kept: int
+) -> None:
+    """All of it is its prefix, which is another one then."""
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 10)
+    follower.turns(4)
+
+    def rewrite() -> None:
+        a.write_bytes(b"".join(line + b"\n" for line in writer.written[:kept]))
+        writer.append(a, 20)
+
+    while_(stopped, follower, rewrite)
+    assert_exact(follower, writer)

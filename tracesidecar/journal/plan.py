@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import msgspec
 
@@ -143,9 +144,14 @@ class PlanTable:
     def __init__(self, database: JournalDatabase) -> None:
         self._database = database
 
-    def save(self, plan: Plan) -> None:
-        """Write a plan down, in place of an earlier form of the same plan."""
+    def save(self, plan: Plan, landmarks: Mapping[int, bytes] = MappingProxyType({})) -> None:
+        """Write a plan down, in place of an earlier form of the same plan.
+
+        `landmarks` are of its segments: they say how far a file is unchanged if it is rewritten
+        before it is known what arrived.
+        """
         with self._database.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO landmark VALUES (?, ?)", landmarks.items())
             db.execute(
                 "INSERT OR REPLACE INTO plan VALUES (?, ?, ?)",
                 (plan.id, plan.sink, msgspec.msgpack.encode(plan)),

@@ -109,6 +109,11 @@ class SinkTable:
                 (at.offset, at.digest, at.state, name, segment),
             )
 
+    def move(self, name: str, reached: Mapping[int, Checkpoint]) -> None:
+        """Move a sink's offsets forward, never back, in a transaction of its own."""
+        with self._database.transaction() as db:
+            self.advance(db, name, reached)
+
     def note_sources(self, name: str, takes: Mapping[str, bool]) -> None:
         """Note for each configured source whether a sink takes it.
 

@@ -28,7 +28,7 @@ class Rewrites:
             source = rewrite.segment.source
             if rewrite.former != rewrite.segment.id:
                 for sink in sinks:
-                    sink.go_on(rewrite.former, rewrite.segment.id, rewrite.kept)
+                    sink.recall(self._journal.sinks.load_offsets(sink.name, [rewrite.segment.id]))
             self._metrics.rewritten_files.labels(source).inc()
             log.warning(
                 "collect.rewritten",

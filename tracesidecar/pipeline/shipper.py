@@ -28,8 +28,10 @@ from tracesidecar.pipeline.replay import (
 from tracesidecar.pipeline.salvage import Salvage, salvage
 from tracesidecar.pipeline.salvage_records import salvage_records
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
+from tracesidecar.pipeline.successors import Carried, carry_over
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
+from tracesidecar.sanitize import printable
 from tracesidecar.sinks import Receipt, RecordKeeper, Store
 
 log = structlog.get_logger()
@@ -37,6 +39,9 @@ P = ParamSpec("P")
 
 PAUSE_SECONDS = 1.0
 """How long to wait for a journal that cannot be written, or for a file that may come back."""
+
+MARKED_AT_ONCE = 64
+"""Of so many files landmarks are made in one step of the worker."""
 
 AWAY_SECONDS = 120.0
 """How long a plan waits for a file system that is away, while other files wait for the plan."""
@@ -80,7 +85,8 @@ class Shipper:
         """Plan, send, commit; `lost` is passed over by the commit."""
         rejected: tuple[QuarantinedLine, ...] = ()
         if prepared.batch is not None:
-            await self._write(sink, self._journal.plans.save, prepared.plan)
+            landmarks = await self._make_landmarks(prepared)
+            await self._write(sink, self._journal.plans.save, prepared.plan, landmarks)
             self._at("planned")
             self._at("sending")
             records = await sink.delivery.send(prepared.batch)
@@ -89,8 +95,21 @@ class Shipper:
                 reasons = {record.index: record.reason for record in records}
                 rejected = await self._worker.run(locate_rejected, prepared.plan, reasons)
         quarantined = prepared.quarantined + rejected
-        await self._commit(sink, prepared, quarantined, lost)
-        return Committed(prepared.reached, quarantined)
+        carried = await self._worker.run(carry_over, sink.name, prepared.reached, lost)
+        await self._commit(sink, prepared, quarantined, carried)
+        # a scan may have found a file rewritten while its batch was being committed
+        late = await self._worker.run(carry_over, sink.name, prepared.reached, lost)
+        if late.reached != carried.reached:
+            await self._write(sink, self._journal.sinks.move, sink.name, late.reached)
+        return Committed(late.reached, quarantined)
+
+    async def _make_landmarks(self, prepared: PreparedBatch) -> dict[int, bytes]:
+        """Make the landmarks of what a batch has, of some files at a time."""
+        segments, landmarks = list(prepared.reached), dict[int, bytes]()
+        for first in range(0, len(segments), MARKED_AT_ONCE):
+            some = segments[first : first + MARKED_AT_ONCE]
+            landmarks |= await self._worker.run(WorkerContext.mark, some)
+        return landmarks
 
     async def replay(self, sink: SinkState, plan: Plan) -> Committed:
         """Finish a plan: send the same bytes under the same id, or report that they differ.
@@ -218,7 +237,7 @@ class Shipper:
         sink: SinkState,
         prepared: PreparedBatch,
         quarantined: tuple[QuarantinedLine, ...],
-        lost: tuple[LostBytes, ...],
+        carried: Carried,
     ) -> None:
         batch = prepared.batch
         lines = prepared.lines - sum(bool(line.sink) for line in quarantined)
@@ -232,17 +251,25 @@ class Shipper:
         commit = Commit(
             sink.name,
             prepared.plan.id,
-            prepared.reached,
+            carried.reached,
             quarantined,
             lines=lines,
             bytes=size,
             redriven=prepared.plan.redriven,
-            lost=lost,
+            lost=carried.lost,
             counts={key: read.get(key, 0) + rejected[key] for key in {*read, *rejected}},
             totals=self._metrics.list_totals(),
         )
         await self._write(sink, self._journal.commit, commit, self._at)
-        report_losses(self._metrics, lost)
+        report_losses(self._metrics, carried.lost)
+        for repeat in carried.repeats:
+            log.warning(
+                "sink.arrived_comes_again",
+                sink=sink.name,
+                path=printable(repeat.path),
+                offset=repeat.offset,
+                bytes=repeat.bytes,
+            )
         self._metrics.add(dict(rejected))
         for source, records in prepared.displaced.items():
             self._metrics.displaced_records.labels(source).inc(records)

@@ -175,7 +175,7 @@ class SinkCursors:
         self._held_bytes = held_bytes
 
     def recall(self, committed: Mapping[int, Checkpoint]) -> None:
-        """Note where the journal has segments that were at rest until now."""
+        """Note where the journal has segments that were at rest, or other segments, until now."""
         for segment, checkpoint in committed.items():
             self._committed.setdefault(segment, checkpoint)
 
@@ -193,12 +193,6 @@ class SinkCursors:
             else:
                 self._behind_since.pop(segment, None)
         self._held_bytes = 0
-
-    def go_on(self, former: int, segment: int, limit: Checkpoint) -> None:
-        """Go on in another segment where the sink is in the former, at `limit` at most."""
-        if former in self._committed:
-            at = self._committed[former]
-            self._committed[segment] = at if at.offset <= limit.offset else limit
 
     def rewind(self, now: float) -> None:
         """Forget what was read and not committed: it is read again."""

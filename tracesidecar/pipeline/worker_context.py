@@ -121,6 +121,10 @@ class WorkerContext:
         """Close a sink's batch, as `BatchFiller.close`."""
         return self.filler.close(name)
 
+    def mark(self, segments: Iterable[int]) -> dict[int, bytes]:
+        """Make landmarks of segments, as `Tailer.mark`."""
+        return self.tailer.mark(segments)
+
     def commit(
         self, name: str, reached: Mapping[int, Checkpoint], rejected_in: Iterable[int]
     ) -> None:

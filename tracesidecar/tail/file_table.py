@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -137,7 +138,8 @@ class File:
     it has that path. `recorded_protection` is what the journal says of its protection; `can_link`
     is whether the last attempt to link it succeeded, None before the first. `damage` says why an
     archive can be read no further; it is not saved, but met again after a restart. `place` is that
-    of the directory in which it was last seen.
+    of the directory in which it was last seen. What is before `begin` is also in the segment
+    `former`, which goes on here (0: there is none).
 
     Equal numbers and digests are the same object: in a small file that is done most are equal, and
     there are very many such files.
@@ -169,6 +171,7 @@ class File:
     can_link: bool | None = None
     damage: Damage | None = None
     place: MountIdentity | None = None
+    former: int = 0
 
     @property
     def path(self) -> str:
@@ -307,9 +310,12 @@ class File:
         """Have the content verified at the next look, even if its stat does not change."""
         self.changed_ns = _UNVERIFIED
 
-    def begin_at(self, place: Checkpoint) -> None:
-        """Begin in mid-file: what is before this place was delivered as another segment."""
-        self.begin = place.offset
+    def begin_at(self, place: Checkpoint, former: int) -> None:
+        """Begin in mid-file: what is before this place was delivered as another segment.
+
+        `FileTable.succeed` calls this: it finds the file by that segment.
+        """
+        self.begin, self.former = place.offset, former
         self.advance(place)
 
     def accept_change(self, changed_ns: int) -> None:
@@ -377,6 +383,7 @@ class FileTable:
         self._by_inode: dict[int, File | tuple[File, ...]] = {}
         self._away: dict[int, list[File]] = {}
         self._away_at: dict[str, list[File]] = {}
+        self._successors: dict[int, File] = {}
         self._counts: Counter[int] = Counter()
 
     def __len__(self) -> int:
@@ -395,6 +402,20 @@ class FileTable:
     def get(self, segment: int) -> File | None:
         """Return the file of a segment."""
         return self._by_id.get(segment)
+
+    def succeed(self, former: File, file: File, place: Checkpoint) -> None:
+        """Let a file begin at a place up to which it is the same as a former segment in it."""
+        file.begin_at(place, former.id)
+        self._successors[former.id] = file
+
+    def find_successor(self, segment: int) -> tuple[int, int] | None:
+        """Return the segment that has the unchanged beginning of another now, and its length."""
+        file, length = self._successors.get(segment), sys.maxsize
+        last = None
+        while file is not None:
+            last, length = file, min(length, file.begin)
+            file = self._successors.get(file.id)
+        return None if last is None else (last.id, length)
 
     def recall_by(self, recall: Callable[[int], object] | None) -> None:
         """Call this with each inode that no known file has: it adds those at rest that had it."""
@@ -441,6 +462,8 @@ class FileTable:
         """Make a file known under its id, its inode and its directory."""
         self._counts[file.source] += 1
         self._by_id[file.id] = file
+        if file.former:
+            self._successors[file.former] = file
         if file.state is SegmentState.AWAY:
             self._add_away_file(file)
         else:
@@ -501,6 +524,9 @@ class FileTable:
         """Forget a file."""
         if self._by_id.pop(file.id, None) is not None:
             self._counts[file.source] -= 1
+        self._successors.pop(file.id, None)
+        if self._successors.get(file.former) is file:
+            del self._successors[file.former]
         self.detach(file)
         self._drop_away_file(file)
         file.directory.files.discard(file)

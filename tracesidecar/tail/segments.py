@@ -116,7 +116,8 @@ class SegmentRecord:
     `length` is the decompressed length as far as it is known; of an archive it is the whole length
     only when `is_whole`. It is beyond `size` if the file has grown and could not be read since.
 
-    The bytes before `begin` were delivered as another segment.
+    The bytes before `begin` were delivered as another segment, `former`, of which they are the
+    unchanged beginning (0 if there is none).
 
     `protection` is what kept the file readable when the record was saved, None in a record that a
     version before 4 of the schema saved. `can_link` is whether the last hard link that was wanted
@@ -146,6 +147,7 @@ class SegmentRecord:
     protection: Protection | None = None
     can_link: bool | None = None
     place: MountIdentity | None = None
+    former: int = 0
 
     @property
     def is_undecided(self) -> bool:

@@ -169,6 +169,23 @@ class Tailer:
         found = None if file is None else self._reader.find_checkpoint(file, offset)
         return found or Checkpoint(offset, b"")
 
+    def find_successor(self, segment: int) -> tuple[int, int] | None:
+        """Return where a segment goes on whose file was shortened or rewritten; None if nowhere.
+
+        That is the segment which has its unchanged beginning now, and how many bytes these are.
+        """
+        return self._files.find_successor(segment)
+
+    def mark(self, segments: Iterable[int]) -> dict[int, bytes]:
+        """Return the landmarks of segments, for `SegmentStore.save_landmarks`.
+
+        They are made as far as the files were read, and only if that was since the last time: save
+        them before what was read is sent. What is not saved then is saved after the next scan.
+        """
+        files = (self._files.get(segment) for segment in segments)
+        marks = {file.id: self._landmarks.mark(file) for file in files if file is not None}
+        return {segment: mark for segment, mark in marks.items() if mark is not None}
+
     def find_end(self, segment: int, limit: int | None = None) -> Checkpoint:
         """Return the end of the last whole line of a file in any state, before `limit` if given.
 

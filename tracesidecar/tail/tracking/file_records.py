@@ -40,6 +40,7 @@ def revive_file(
         recorded_protection=record.protection,
         can_link=record.can_link,
         place=record.place,
+        former=record.former,
     )
     file.advance(reach or BEGINNING)
     return file
@@ -69,6 +70,7 @@ def record_file(file: File, source: str, protection: Protection) -> SegmentRecor
         protection=protection,
         can_link=file.can_link,
         place=file.place,
+        former=file.former,
     )
 
 

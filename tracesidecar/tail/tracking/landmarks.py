@@ -65,12 +65,17 @@ class LandmarkKeeper:
         self._unsaved: dict[int, bytes] = {}
 
     def note_reading(self, file: File) -> None:
-        """Note that a file was read: its next acknowledgement is a place to remember."""
+        """Note that a file was read: how far is a place to remember."""
         if file.compression == "none":
             self._read.add(file.id)
 
+    def mark(self, file: File) -> bytes | None:
+        """Return the landmarks of a file that was read, as they are not saved yet."""
+        self.renew(file)
+        return self._unsaved.get(file.id)
+
     def renew(self, file: File) -> None:
-        """Make the landmarks of a file that was read and acknowledged, as far as it was read."""
+        """Make the landmarks of a file that was read, as far as it was read."""
         if file.id not in self._read or file.state not in _READ_STATES:
             return
         self._read.discard(file.id)
@@ -97,11 +102,11 @@ class LandmarkKeeper:
         That is its beginning if nothing is known, or nothing is left. A line counts as unchanged if
         everything from the beginning of the zone to its end is; before the zone, samples decide.
         """
-        if size >= file.prefix_length and not self._fingerprinter.begins_with(opened, file.prefix):
-            return BEGINNING
         known = self._load(file.id)
         if known is None:
             return BEGINNING
+        if known.zone and not self._fingerprinter.begins_with(opened, file.prefix):
+            return BEGINNING  # without a zone, the marks of its lines say how it begins
         zone = Checkpoint(known.zone, known.zone_digest)
         if known.zone <= size and self._fingerprinter.matches(opened, zone):
             end = self._find_last_line(known, opened)

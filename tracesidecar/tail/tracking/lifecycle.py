@@ -282,7 +282,7 @@ class Lifecycle:
         self, former: File, file: File, unchanged: Checkpoint, reason: LossReason
     ) -> None:
         """Take a file from where the former segment in it, which goes on nowhere, is unchanged."""
-        file.begin_at(unchanged)
+        self._files.succeed(former, file, unchanged)
         self._log.replace_segment(former.id, file.id, file.reach)
         self._scan.rewrites.append(
             Rewrite(self._files.segment(file), former.id, file.reach, former.reach_offset, reason)

@@ -1,0 +1,75 @@
+"""What a batch has of a file that was rewritten meanwhile counts where the file goes on.
+
+The file is another segment by then, which begins with what is unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from tracesidecar.journal import LostBytes
+from tracesidecar.model import Checkpoint
+from tracesidecar.pipeline.worker_context import WorkerContext
+
+
+class Repeat(NamedTuple):
+    """Bytes of a file that arrived and are delivered again, from an offset on."""
+
+    path: str
+    offset: int
+    bytes: int
+
+
+class Carried(NamedTuple):
+    """What a commit has to say with the segments that go on elsewhere.
+
+    `reached` has these, too, `lost` is what cannot be read there either.
+    """
+
+    reached: dict[int, Checkpoint]
+    lost: tuple[LostBytes, ...]
+    repeats: tuple[Repeat, ...] = ()
+
+
+def carry_over(
+    context: WorkerContext,
+    sink: str,
+    reached: Mapping[int, Checkpoint],
+    lost: tuple[LostBytes, ...],
+) -> Carried:
+    """Let a sink go on, in rewritten files, after what it has of them.
+
+    Where something before that did not arrive but can still be read, it goes on there: what arrived
+    after it is read once more.
+    """
+    cursors, tailer = context.intake.sinks[sink], context.tailer
+    carried, repeats = dict(reached), list[Repeat]()
+    for former, at in reached.items():
+        successor = tailer.find_successor(former)
+        if successor is None:
+            continue
+        segment, unchanged = successor
+        end = min(at.offset, unchanged)
+        gaps = [each for each in lost if each.segment == former and each.start < end]
+        offset = min([end, *(gap.start for gap in gaps)])
+        if cursors.find_committed_checkpoint(segment).offset < offset:
+            state = at.state if offset == at.offset else b""
+            carried[segment] = replace(tailer.find_checkpoint(segment, offset), state=state)
+        lost = tuple(_cut(lost, former, unchanged))
+        missing = sum(min(gap.start + gap.bytes, end) - gap.start for gap in gaps)
+        if end - offset > missing:
+            path = tailer.segments()[segment].segment.path
+            repeats.append(Repeat(path, offset, end - offset - missing))
+    return Carried(carried, lost, tuple(repeats))
+
+
+def _cut(lost: Iterable[LostBytes], former: int, unchanged: int) -> Iterable[LostBytes]:
+    """Yield what is lost of a segment after its unchanged beginning, and of others."""
+    for each in lost:
+        if each.segment != former or each.start >= unchanged:
+            yield each
+        elif each.start + each.bytes > unchanged:
+            bytes_after = each.start + each.bytes - unchanged
+            yield replace(each, start=unchanged, bytes=bytes_after)
