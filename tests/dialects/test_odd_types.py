@@ -14,7 +14,7 @@ from tests.dialects.golden import FIXTURES, fixtures
 from tests.dialects.mapping import events_of
 from tracesidecar.dialects.dialect import UnknownType
 from tracesidecar.dialects.file_name import FileName
-from tracesidecar.dialects.parsing import total
+from tracesidecar.dialects.parsing import total, utc
 from tracesidecar.dialects.registry import load_dialect
 from tracesidecar.encode import ColumnBuffer
 from tracesidecar.json_size import MOST_VALUES
@@ -93,6 +93,20 @@ def test_a_number_that_is_too_large_stops_no_lake(dialect: str) -> None:
 def test_a_sum_of_counts_that_is_too_large_is_no_count() -> None:
     assert total(*[2**53] * 2000) is None
     assert total(2**53 - 1, 1, None) == 2**53
+
+
+@pytest.mark.parametrize(
+    "value", ["2025-W01-1T10:00:00.000Z", "\u00b2", "1764547200\u00b2", 10**400]
+)
+def test_what_looks_like_a_time_and_is_none_stops_no_lake(value: object) -> None:
+    # a day of a week passed as it was: no column of times takes that, and no batch was delivered
+    assert utc(value) is None or str(value).isascii()
+    line = {"type": "user", "uuid": "u", "sessionId": "s", "timestamp": value}
+    [event] = events_of("s.jsonl", [{**line, "message": {"role": "user", "content": "hello"}}])
+    assert event.text == "hello"
+    columns = ColumnBuffer()
+    columns.add(event)
+    columns.flush()
 
 
 def test_a_line_of_very_many_values_is_known_by_its_size_and_its_neighbours_as_ever() -> None:
