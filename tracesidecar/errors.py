@@ -11,6 +11,7 @@ TraceSidecarError
 │   ├── JournalRemoved      somebody removed it while we ran: it is written again (exit 75)
 │   ├── StateLocked         another process holds it (exit 75)
 │   └── StateUnavailable    not now: full, locked, or a failing disk; waited for, then exit 75
+├── EncodingFailed          a whole batch cannot be encoded: a bug, and the sink starts again
 └── SinkError               how a sink's `send` may fail
     ├── RetryLater          the destination may take it later: keep it and retry, without end
     ├── Rejected            the destination judged the content: bisect, then quarantine
@@ -68,6 +69,10 @@ class StateLocked(StateError):
 
 class StateUnavailable(StateError):
     """The state directory cannot be used now, which may pass: wait and try again."""
+
+
+class EncodingFailed(TraceSidecarError):
+    """No line of a batch can be encoded, so the fault is hardly one of the lines."""
 
 
 class SinkError(TraceSidecarError):

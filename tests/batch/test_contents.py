@@ -6,12 +6,18 @@ import gzip
 import json
 from dataclasses import replace
 
+import pytest
+
 from tests.batch.test_content import STORE
 from tests.batch.test_event_time import FIRST, LINE, SEGMENT
 from tracesidecar.batch.builder import EXPANSION, BatchBuilder, BatchCapacity, PreparedBatch
+from tracesidecar.batch.contents import record_offsets
 from tracesidecar.dialects import DialectEvent, Event
+from tracesidecar.encode import Content, Format
+from tracesidecar.encode.formats import EVENT_FORMATS
 from tracesidecar.journal import ObjectPart
 from tracesidecar.model import Checkpoint, CleanChunk, LinePosition
+from tracesidecar.sinks import DeliveryUnit
 
 SPEC = replace(STORE, content="full", record_limit_bytes=1000)
 LENGTH = len(LINE)
@@ -54,7 +60,8 @@ def fill(*chunks: range, days: bool = True) -> tuple[PreparedBatch, list[int]]:
             positions=positions,
             source_lines=len(chunk),
         )
-        too_large += builder.add(clean, "label", [event_of(line) for line in chunk])
+        refused = builder.add(clean, "label", [event_of(line) for line in chunk])
+        too_large += [line.offset for line in refused]
     return builder.close(), too_large
 
 
@@ -121,3 +128,49 @@ def test_a_batch_is_full_by_what_its_events_take_and_not_by_its_lines_alone() ->
             chunks += 1
         assert builder.size_bytes < 1 << 20
         assert EXPANSION << 20 <= chunks * 100 * 2_000 < (EXPANSION + 8) << 20
+
+
+FAILING = "\ud800"
+"""Half of a pair is no character, and no format can write it."""
+
+
+@pytest.mark.parametrize("form", [*EVENT_FORMATS, "parquet"])
+@pytest.mark.parametrize("takes", ["objects", "body", "records"])
+@pytest.mark.parametrize("content", ["full", "actions"])
+def test_an_event_that_no_format_can_write_costs_its_line_and_no_other(
+    form: Format, takes: DeliveryUnit, content: Content
+) -> None:
+    if form == "parquet" and takes != "objects":
+        return
+    spec = replace(SPEC, format=form, takes=takes, content=content, record_limit_bytes=0)
+    builder = BatchBuilder(spec, is_careful=True)
+    positions = tuple(LinePosition(n, n * LENGTH, LENGTH) for n in range(9))
+    clean = CleanChunk(
+        SEGMENT, 0, 9 * LENGTH, LINE * 9, Checkpoint(9 * LENGTH, b"t"), 9, positions=positions
+    )
+    events = [
+        DialectEvent(
+            "generic",
+            Event(
+                event_kind="state",
+                event_id=f"{n:032x}",
+                source_offset=n * LENGTH,
+                user_id=FAILING if n in (2, 7) else "u",
+                host_name=FAILING if n in (2, 7) else "h",
+            ),
+        )
+        for n in range(9)
+    ]
+    refused = builder.add(clean, "label", events)
+    assert [(line.offset, line.reason) for line in refused] == [
+        (2 * LENGTH, "not_encodable"),
+        (7 * LENGTH, "not_encodable"),
+    ]
+    assert all(line.problem.startswith("UnicodeEncodeError in ") for line in refused)
+    assert (builder.failures, builder.records) == (2, 7)
+    prepared = builder.close()
+    assert prepared.batch is not None
+    assert prepared.batch.lines == prepared.plan.lines == 7
+    if takes == "records":
+        offsets = record_offsets(spec, prepared.plan.time, clean, events)
+        assert offsets == [n * LENGTH for n in range(9) if n not in (2, 7)]

@@ -57,6 +57,28 @@ def test_a_bug_in_one_sink_restarts_it_alone_and_reveals_no_content(
     assert b"line 3" not in sidecar.log.read_bytes()
 
 
+def test_a_record_on_which_a_sink_fails_is_rejected_and_holds_nothing_up(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.configure(
+        '[[sink]]\nname = "odd"\ntype = "faulty"\nfailures = 0\npoison = "line 3"\n'
+        'batch = { idle = "50ms" }\n'
+    )
+    append(sidecar.traces / "a.jsonl", number_lines(0, 10))
+    start_faulty(sidecar)
+    sidecar.wait_for_event("sink.not_encodable")
+    wait_until(
+        lambda: b'tracesidecar_delivered_lines_total{sink="odd"} 9.0' in sidecar.get("/metrics")[1]
+    )
+    append(sidecar.traces / "a.jsonl", number_lines(3, 1))  # alone, by a sink that is known to work
+    rejected = b'quarantined_lines_total{reason="not_encodable",source="agent"} 2.0'
+    wait_until(lambda: rejected in sidecar.get("/metrics")[1])
+    assert sidecar.stop() == 0
+    events = [event for event in sidecar.events() if event["event"] == "sink.not_encodable"]
+    assert [(event["sink"], event["records"]) for event in events] == [("odd", 1)] * 2
+    assert b"line 3" not in sidecar.log.read_bytes()
+
+
 def test_a_big_file_does_not_keep_small_ones_waiting(
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:

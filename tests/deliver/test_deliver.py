@@ -27,6 +27,7 @@ class Destination:
     answers: list[Exception] = field(default_factory=list)
     poison: set[bytes] = field(default_factory=set)
     rejects_all: bool = False
+    fails_on: set[bytes] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
     taken: list[bytes] = field(default_factory=list)
 
@@ -46,6 +47,8 @@ class Destination:
         if self.answers:
             raise self.answers.pop(0)
         lines = split_lines(batch)
+        if self.fails_on & set(lines):
+            raise ValueError("a bug of the sink")
         if self.rejects_all or self.poison & set(lines):
             raise Rejected("bad_request", "status 400")
         self.taken += lines
@@ -56,6 +59,7 @@ class Recorder:
     outcomes: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     circuits: list[bool] = field(default_factory=list)
+    failing: list[tuple[str, int]] = field(default_factory=list)
     retries: int = 0
     trouble: str = ""
 
@@ -70,6 +74,9 @@ class Recorder:
 
     def record_circuit(self, *, is_open: bool) -> None:
         self.circuits.append(is_open)
+
+    def record_failing(self, error: Exception, records: int) -> None:
+        self.failing.append((type(error).__name__, records))
 
     def record_conflicts(self, counts: Mapping[str, int]) -> None:
         raise AssertionError(f"no sink of these tests compares ids: {dict(counts)}")
@@ -209,6 +216,46 @@ async def test_a_destination_that_rejects_everything_does_not_fill_the_quarantin
     )
     assert len(paused) == 1
     assert sink.taken == LINES[:300]
+
+
+async def test_records_on_which_a_sink_fails_twice_are_rejected_and_the_rest_is_stored() -> None:
+    sink, recorder = Destination(fails_on={LINES[3], LINES[250]}), Recorder()
+    carrier = delivery(sink, recorder)
+    with pytest.raises(ValueError, match="a bug"):
+        await carrier.send(batch_of(LINES[:300]))
+    assert sink.taken == [], "the sink is begun anew first: it may be its state"
+    assert await carrier.send(batch_of(LINES[:300])) == (
+        RejectedRecord(3, "not_encodable"),
+        RejectedRecord(250, "not_encodable"),
+    )
+    assert sink.taken == [line for line in LINES[:300] if line not in sink.fails_on]
+    assert recorder.failing == [("ValueError", 2)]
+
+
+@pytest.mark.parametrize("count", [1, 5, 300])
+async def test_a_sink_that_fails_on_all_records_has_a_bug_and_they_do_not(count: int) -> None:
+    sink, recorder = Destination(fails_on=set(LINES)), Recorder()
+    carrier = delivery(sink, recorder)
+    for _attempt in range(3):
+        with pytest.raises(ValueError, match="a bug"):
+            await carrier.send(batch_of(LINES[:count]))
+    assert recorder.failing == []
+
+
+@pytest.mark.parametrize(("count", "is_rejected"), [(1, True), (99, True), (300, False)])
+async def test_a_sink_that_has_worked_rejects_some_records_on_which_it_fails_but_not_many(
+    count: int, *, is_rejected: bool
+) -> None:
+    sink, recorder = Destination(fails_on=set(LINES[1:])), Recorder()
+    carrier = delivery(sink, recorder)
+    await carrier.send(batch_of(LINES[:1]))
+    with pytest.raises(ValueError, match="a bug"):
+        await carrier.send(batch_of(LINES[1 : count + 1]))
+    if is_rejected:
+        assert len(await carrier.send(batch_of(LINES[1 : count + 1]))) == count
+    else:
+        with pytest.raises(ValueError, match="a bug"):
+            await carrier.send(batch_of(LINES[1 : count + 1]))
 
 
 async def test_a_stopped_sink_is_not_retried() -> None:

@@ -1,5 +1,5 @@
-"""A sink type with a bug: `send` raises what no sink should, as often as its configuration says,
-and then drops everything.
+"""A sink type with a bug: `send` raises what no sink should, as often as its configuration says
+or for what it names, and drops everything else.
 
 usage: faulty_sink.py CONFIGURATION    (runs the daemon with the sink type `faulty`)
 """
@@ -20,9 +20,10 @@ from tracesidecar.sinks.sink import SinkType
 
 
 class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How often it fails."""
+    """How often it fails, and which text in a record it never takes."""
 
     failures: int = 1
+    poison: str = ""
 
 
 class FaultySink:
@@ -30,6 +31,7 @@ class FaultySink:
 
     def __init__(self, options: Options) -> None:
         self._left = options.failures
+        self._poison = options.poison.encode()
 
     async def __aenter__(self) -> Self:
         return self
@@ -46,7 +48,10 @@ class FaultySink:
         """Raise an error that quotes the batch, as often as the options say."""
         if self._left:
             self._left -= 1
-            raise ValueError(batch.objects[0].content)
+            raise ValueError(batch.records[0].body)
+        for record in batch.records:
+            if self._poison and self._poison in record.body:
+                raise ValueError(record.body)
 
 
 def build(options: Options) -> FaultySink:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.batch.contents import ChunkPart, Contents, begin_contents
+from tracesidecar.batch.contents import ChunkPart, Contents, RefusedLine, begin_contents
 from tracesidecar.batch.encoding import BatchSpec
 from tracesidecar.batch.layout import manifest_name, object_file_name
 from tracesidecar.batch.manifest import (
@@ -105,18 +105,20 @@ class BatchBuilder:
         *,
         capacity: BatchCapacity | None = None,
         planned: Container[PartitionKey] | None = None,
+        is_careful: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Begin a batch. `redriven` are the quarantine entries of its chunks, one each.
 
         Without a capacity it is never full. `planned` are the partitions of a plan that is made
-        again otherwise than it was.
+        again otherwise than it was. `is_careful` is as for `begin_contents`.
         """
         self._spec = spec
         self._narrowing = spec.narrowing
         self._capacity = capacity
         self._redriven = redriven
         self._planned = planned
+        self._is_careful = is_careful
         self._clock = clock
         self._began = 0.0
         self._contents: Contents | None = None
@@ -128,6 +130,7 @@ class BatchBuilder:
         self._is_empty = True
         self._reached: dict[int, Checkpoint] = {}
         self._lines = 0
+        self._failures = 0
         self._size_bytes = 0
         self._encoded_bytes = 0
         self._held_bytes = 0
@@ -156,6 +159,16 @@ class BatchBuilder:
     def reached(self) -> Mapping[int, Checkpoint]:
         """The checkpoint after the last chunk of each segment."""
         return self._reached
+
+    @property
+    def records(self) -> int:
+        """How many records it has."""
+        return self._contents.records if self._contents else 0
+
+    @property
+    def failures(self) -> int:
+        """How many lines have an event on which its encoder fails."""
+        return self._failures
 
     @property
     def lines(self) -> int:
@@ -187,19 +200,22 @@ class BatchBuilder:
         label: str,
         events: Sequence[DialectEvent] = (),
         state: bytes = b"",
-    ) -> tuple[int, ...]:
+    ) -> tuple[RefusedLine, ...]:
         """Add a chunk, with its events and the interpreter's state after it if the sink takes them.
 
-        `label` is the path as it may leave the machine. Return the offsets
-        of lines that have a record over the sink's limit.
+        `label` is the path as it may leave the machine. Return the lines that have an event which
+        becomes no record.
         """
         if self._contents is None:
             self._began = self._clock()
-            self._contents = begin_contents(self._spec, int(self._began), self._planned)
+            self._contents = begin_contents(
+                self._spec, int(self._began), self._planned, is_careful=self._is_careful
+            )
             self._is_empty = False
         contents, segment, next_ = self._contents, clean.segment, clean.next
         before = contents.records
-        too_large = contents.add(clean, events)
+        refused = contents.add(clean, events)
+        self._failures += sum(bool(line.problem) for line in refused)
         self._encoded_bytes = contents.encoded_bytes
         records = contents.records - before
         self._ranges.append(
@@ -230,7 +246,7 @@ class BatchBuilder:
         self._reached[segment.id] = replace(next_, state=state) if state else next_
         self._lines += clean.lines
         self._size_bytes, self._held_bytes = contents.size_bytes, contents.held_bytes
-        return too_large
+        return refused
 
     def _name_source(self, events: Sequence[DialectEvent]) -> tuple[str, int]:
         """Return how the events of a chunk name their file."""

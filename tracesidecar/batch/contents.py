@@ -21,11 +21,13 @@ from tracesidecar.encode import (
     EventLinesEncoder,
     LinesEncoder,
     ParquetEncoder,
+    Refusal,
     encode_within,
     encoder_for,
     escape_control_characters,
     lake_root,
     partition_folder,
+    refuse,
     severity_of,
 )
 from tracesidecar.model import CleanChunk, Record
@@ -54,6 +56,14 @@ class ChunkPart(NamedTuple):
     records: int
 
 
+class RefusedLine(NamedTuple):
+    """A line that has a record which is left out: where it begins, and the refusal of the event."""
+
+    offset: int
+    reason: str
+    problem: str
+
+
 class Contents(Protocol):
     """What a batch holds while it fills.
 
@@ -74,11 +84,10 @@ class Contents(Protocol):
         """What is encoded so far, before compression."""
         ...
 
-    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
+    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[RefusedLine, ...]:
         """Take a chunk.
 
-        Return the offsets of lines that have a record over the sink's limit; these records are
-        left out.
+        Return the lines that have an event which becomes no record; these events are left out.
         """
         ...
 
@@ -103,15 +112,23 @@ class Contents(Protocol):
 
 
 def begin_contents(
-    encoding: BatchSpec, at: int, planned: Container[PartitionKey] | None = None
+    encoding: BatchSpec,
+    at: int,
+    planned: Container[PartitionKey] | None = None,
+    *,
+    is_careful: bool = False,
 ) -> Contents:
     """Begin the contents of a batch whose time is `at` (whole seconds since the epoch).
 
-    `planned` are the partitions of a batch that is made again otherwise than it was planned.
+    `planned` are the partitions of a batch that is made again otherwise than it was planned. Only
+    with `is_careful` are all events found that become no record: a column holds those of many
+    chunks, and an error of one of them may be raised much later.
     """
     if encoding.takes == "records":
         return SingleRecords(encoding, at)
-    return EncodedEvents(encoding, at, planned) if encoding.interprets else RawLines(encoding, at)
+    if not encoding.interprets:
+        return RawLines(encoding, at)
+    return EncodedEvents(encoding, at, planned, is_careful=is_careful)
 
 
 class RawLines:
@@ -130,7 +147,7 @@ class RawLines:
         """The size of the lines."""
         return self.size_bytes
 
-    def add(self, clean: CleanChunk, _events: Sequence[DialectEvent]) -> tuple[int, ...]:
+    def add(self, clean: CleanChunk, _events: Sequence[DialectEvent]) -> tuple[RefusedLine, ...]:
         """Take the lines of a chunk as they are."""
         self._encoder.add(clean.data)
         self.records += clean.lines
@@ -170,8 +187,8 @@ class EventBody(Protocol):
         """The memory that the body takes so far."""
         ...
 
-    def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
-        """Take events; return those whose record is over the limit."""
+    def add(self, events: Sequence[Event], dialect: str) -> list[Refusal]:
+        """Take events; return those that become no record."""
         ...
 
     def move_to(self, other: Self) -> None:
@@ -200,13 +217,18 @@ class EncodedEvents:
     """Encoded events: for a store one object per day and dialect, otherwise one body."""
 
     def __init__(
-        self, encoding: BatchSpec, at: int, planned: Container[PartitionKey] | None
+        self,
+        encoding: BatchSpec,
+        at: int,
+        planned: Container[PartitionKey] | None,
+        *,
+        is_careful: bool,
     ) -> None:
         """`planned` are the partitions of a batch that is made again."""
         self._is_store = encoding.is_store
         self._clock = BatchClock(at, encoding.narrowing)
         self._root = lake_root(encoding.format)
-        self._begin_body = _body_factory(encoding, is_store=self._is_store)
+        self._begin_body = _body_factory(encoding, is_store=self._is_store, is_careful=is_careful)
         self._partitions: dict[PartitionKey, _Partition] = {}
         self._budget = PartitionBudget(day(at), encoding.partitions, planned)
         self._parts: list[_Part] = []
@@ -221,7 +243,7 @@ class EncodedEvents:
         """The size of all bodies together."""
         return sum(each.body.size_bytes for each in self._partitions.values())
 
-    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
+    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[RefusedLine, ...]:
         """Take the events of a chunk, each into the body of its partition."""
         runs: list[_Run] = []
         run: list[Event] = []
@@ -234,18 +256,18 @@ class EncodedEvents:
             run.append(event)
         together = self._join_runs(runs)
         places = self._find_partitions(clean.segment.source, together)
-        too_large: list[Event] = []
+        refused: list[Refusal] = []
         for key, joined in together:
             body = places[key].body
             records, held_bytes = body.records, body.held_bytes
-            too_large += body.add(joined, key.dialect)
+            refused += body.add(joined, key.dialect)
             self.records += body.records - records
             self.held_bytes += body.held_bytes - held_bytes
         if self._is_store and runs:
-            self._note_parts(clean, runs, places, {id(event) for event in too_large})
+            self._note_parts(clean, runs, places, {id(each.event) for each in refused})
         self._chunks += 1
         self.size_bytes += len(clean.data)
-        return tuple(sorted({line_offset(event) for event in too_large}))
+        return _list_lines(refused + self._clock.take_refused())
 
     def bodies(self) -> list[tuple[str, bytes, int]]:
         """Return the body of each partition."""
@@ -330,11 +352,11 @@ class EncodedEvents:
         clean: CleanChunk,
         runs: Sequence[_Run],
         places: Mapping[PartitionKey, _Partition],
-        too_large: AbstractSet[int],
+        refused: AbstractSet[int],
     ) -> None:
         """Note which lines of a chunk went where; a chunk of rejected lines is in no object.
 
-        `too_large` has the identities of the events that became no record.
+        `refused` has the identities of the events that became no record.
         """
         offsets = [line.offset for line in clean.positions] if len(runs) > 1 else []
         rejected = [rejection.start for rejection in clean.rejected]
@@ -355,8 +377,8 @@ class EncodedEvents:
                     end,
                     clean.lines if is_whole else _count(offsets, start, end),
                     len(rejected) if is_whole else _count(rejected, start, end),
-                    sum(id(event) not in too_large for event in run.events)
-                    if too_large
+                    sum(id(event) not in refused for event in run.events)
+                    if refused
                     else len(run.events),
                 )
             )
@@ -387,10 +409,12 @@ def _count(sorted_offsets: list[int], start: int, end: int) -> int:
     return bisect_left(sorted_offsets, end) - bisect_left(sorted_offsets, start)
 
 
-def _body_factory(encoding: Encoding, *, is_store: bool) -> Callable[[], EventBody]:
+def _body_factory(
+    encoding: Encoding, *, is_store: bool, is_careful: bool
+) -> Callable[[], EventBody]:
     """Return what begins a body of events in the sink's format."""
     if encoding.format == "parquet":
-        return ParquetEncoder
+        return partial(ParquetEncoder, is_careful=is_careful)
     encode = encoder_for(encoding.format, partitioned=is_store)
     return partial(
         EventLinesEncoder,
@@ -428,12 +452,12 @@ class SingleRecords:
         """The size of the records."""
         return self.size_bytes
 
-    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
+    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[RefusedLine, ...]:
         """Take the events or lines of a chunk, each as a record."""
-        too_large: list[int] = []
+        refused: list[Refusal] = []
         for body, dialect, event in self.encode(clean, events):
-            if body is None:
-                too_large.append(line_offset(event))
+            if isinstance(body, Refusal):
+                refused.append(body)
                 continue
             self.size_bytes += len(body)
             self._offsets.append(line_offset(event))
@@ -455,7 +479,7 @@ class SingleRecords:
             )
         self.records = len(self._records)
         self.held_bytes = self.size_bytes + RECORD_OVERHEAD_BYTES * self.records
-        return tuple(dict.fromkeys(too_large))
+        return _list_lines(refused + self._clock.take_refused())
 
     def bodies(self) -> list[tuple[str, bytes, int]]:
         """Return nothing: the records are single."""
@@ -475,12 +499,17 @@ class SingleRecords:
 
     def encode(
         self, clean: CleanChunk, events: Sequence[DialectEvent]
-    ) -> Iterator[tuple[bytes | None, str, Event]]:
-        """Yield each record of a chunk with its dialect and event; None if it is over the limit."""
+    ) -> Iterator[tuple[bytes | Refusal, str, Event]]:
+        """Yield each record of a chunk, or why there is none, with its dialect and event."""
         limit, encode = self._limit, self._encode
         if encode is not None:
             for dialect, event in self._clock.date(events):
-                yield encode_within(event, encode, dialect, limit), dialect, event
+                try:
+                    record = encode_within(event, encode, dialect, limit)
+                except Exception as error:  # noqa: BLE001 - a bug in one record stays in it
+                    yield refuse(event, error), dialect, event
+                else:
+                    yield Refusal(event) if record is None else record, dialect, event
             return
         first: dict[int, DialectEvent] = {}
         for each in events:
@@ -489,7 +518,7 @@ class SingleRecords:
         if self._is_text:
             lines = map(escape_control_characters, lines)
         for line, (dialect, event) in zip(lines, self._clock.date(first.values()), strict=False):
-            yield (None if limit and len(line) > limit else line), dialect, event
+            yield (Refusal(event) if limit and len(line) > limit else line), dialect, event
 
 
 def record_offsets(
@@ -497,13 +526,23 @@ def record_offsets(
 ) -> list[int]:
     """Return where the line of each record of a chunk begins, in the order of the records.
 
-    `at` is the batch's time. Records over the limit are in no batch, so they are left out here.
+    `at` is the batch's time. Events without a record are in no batch, so they are left out here.
     """
     return [
         line_offset(event)
         for body, _, event in SingleRecords(encoding, at).encode(clean, events)
-        if body is not None
+        if not isinstance(body, Refusal)
     ]
+
+
+def _list_lines(refused: Sequence[Refusal]) -> tuple[RefusedLine, ...]:
+    """Return the lines of refused events, each once, in order."""
+    lines = {
+        offset: RefusedLine(offset, each.reason, each.problem)
+        for each in reversed(refused)
+        for offset in (line_offset(each.event),)
+    }
+    return tuple(lines[offset] for offset in sorted(lines))
 
 
 def line_offset(event: Event) -> int:

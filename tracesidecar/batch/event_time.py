@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from tracesidecar.dialects import DialectEvent, Event
-from tracesidecar.encode import Narrowing
+from tracesidecar.encode import Narrowing, Refusal, refuse
 
 EARLIEST_DAY = "2020-01-01"
 """An event before this day was written by a host whose clock was wrong."""
@@ -18,6 +18,7 @@ class BatchClock:
     def __init__(self, at: int, narrowing: Narrowing | None = None) -> None:
         """Take the batch's time, in seconds since the epoch, and what its sink is not given."""
         self._narrowing = narrowing
+        self._refused: list[Refusal] = []
         moment = datetime.fromtimestamp(at, UTC)
         self._time = moment.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
         self._latest_day = (moment + timedelta(days=1)).strftime("%Y-%m-%d")
@@ -37,7 +38,18 @@ class BatchClock:
             if own.event_time is None or not EARLIEST_DAY <= own.event_time[:10] <= latest_day:
                 own.event_time, own.event_time_source = time, "ingest"
             dated.append((dialect, own))
-        if self._narrowing is not None:
-            narrow = self._narrowing.narrow
-            return [(dialect, narrow(event)) for dialect, event in dated]
-        return dated
+        return dated if self._narrowing is None else list(self._narrow(dated, self._narrowing))
+
+    def take_refused(self) -> list[Refusal]:
+        """Return the events since the last call that `date` has left out."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def _narrow(
+        self, dated: Iterable[tuple[str, Event]], narrowing: Narrowing
+    ) -> Iterator[tuple[str, Event]]:
+        for dialect, event in dated:
+            try:
+                yield dialect, narrowing.narrow(event)
+            except Exception as error:  # noqa: BLE001 - a bug in one event stays in it
+                self._refused.append(refuse(event, error))

@@ -11,9 +11,10 @@ from typing import Protocol, TypeVar
 
 from tracesidecar.deliver.bisect import Bisection, RejectedRecord, part, split_lines
 from tracesidecar.deliver.retry import Circuit, RetryPolicy
-from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.errors import Rejected, RetryLater, TraceSidecarError
 from tracesidecar.masking import Mask
 from tracesidecar.model import Batch
+from tracesidecar.sanitize import RejectionReason
 from tracesidecar.sinks import ConflictKeeper, Sink
 
 T = TypeVar("T")
@@ -54,21 +55,35 @@ class DeliveryEvents(Protocol):
         """Record that the destination is considered down, or up again."""
         ...
 
+    def record_failing(self, error: Exception, records: int) -> None:
+        """Record that the sink fails on some records of a batch, which are rejected."""
+        ...
+
     def record_conflicts(self, counts: Mapping[str, int]) -> None:
         """Record how many records of a batch are stored under derived ids, by path of the file."""
         ...
+
+
+class _Failure(Rejected):
+    """An error that no sink should raise, on a batch or a part of it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(RejectionReason.NOT_ENCODABLE.value)
+        self.error = error
 
 
 @dataclass(slots=True)
 class Attempts:
     """Whether an attempt is under way and since when, and when one last delivered something.
 
-    Times are by the monotonic clock.
+    Times are by the monotonic clock. `failed` is the id of the last batch that failed as none
+    should.
     """
 
     are_under_way: bool = False
     began_at: float = 0.0
     succeeded_at: float = float("-inf")
+    failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +148,10 @@ class Delivery:
     async def _send(self, batch: Batch) -> tuple[RejectedRecord, ...]:
         while True:
             try:
-                await self._retry_until_answered(lambda: self.sink.send(batch), is_send=True)
+                await self._retry_until_answered(lambda: self._attempt(batch), is_send=True)
                 self.attempts.succeeded_at = time.monotonic()
+            except _Failure as failure:
+                return await self._find_failing(batch, failure)
             except Rejected as error:
                 try:
                     return await self._bisect(batch, error)
@@ -142,6 +159,39 @@ class Delivery:
                     await self._wait(unanimous)
             else:
                 return ()
+
+    async def _attempt(self, batch: Batch) -> None:
+        """Send a batch. Raise _Failure if it fails as no sink should, and is to be bisected then.
+
+        That is if it has failed so before: the sink was begun anew since then. Objects of a store
+        are bytes to it, so what fails there is the sink.
+        """
+        try:
+            await self.sink.send(batch)
+        except (TraceSidecarError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            whole = batch.id.partition(".")[0]
+            is_again, self.attempts.failed = self.attempts.failed == whole, whole
+            if is_again and batch.manifest is None:
+                raise _Failure(error) from error
+            raise
+
+    async def _find_failing(self, batch: Batch, failure: _Failure) -> tuple[RejectedRecord, ...]:
+        """Send the parts of a batch, and return the records on which the sink fails.
+
+        If it fails on all, and nothing says that it works at all, raise the failure: it is hardly
+        one of the records.
+        """
+        has_worked = self.attempts.succeeded_at > float("-inf")
+        try:
+            failing = await self._bisect(batch, failure)
+        except RetryLater:  # so many fail, and nothing was stored
+            raise failure.error from failure
+        if len(failing) == batch.lines and not has_worked:
+            raise failure.error from failure
+        self.events.record_failing(failure.error, len(failing))
+        return failing
 
     async def _retry_until_answered(
         self, attempt: Callable[[], Awaitable[T]], *, is_send: bool = False
@@ -190,7 +240,7 @@ class Delivery:
         while (span := bisection.next_span()) is not None:
             sub_batch = await asyncio.to_thread(part, batch, lines, *span)
             try:
-                await self._retry_until_answered(partial(self.sink.send, sub_batch), is_send=True)
+                await self._retry_until_answered(partial(self._attempt, sub_batch), is_send=True)
             except Rejected as rejected:
                 bisection.reject(*span, rejected)
             else:

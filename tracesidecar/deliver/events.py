@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from tracesidecar.errors import RetryLater
+from tracesidecar.logs import frames
 from tracesidecar.metrics import Metrics
 
 log = structlog.get_logger()
@@ -62,6 +63,16 @@ class SinkEvents:
             )
         else:
             log.info("sink.circuit_closed", sink=self._sink)
+
+    def record_failing(self, error: Exception, records: int) -> None:
+        """Log where the sink fails; the records are counted as rejected lines."""
+        log.error(
+            "sink.not_encodable",
+            sink=self._sink,
+            records=records,
+            problem=f"{type(error).__name__} in {frames(error)[-1]}",
+            remedy="report it; quarantine redrive delivers the lines once that is fixed",
+        )
 
     def record_conflicts(self, counts: Mapping[str, int]) -> None:
         """Log and count them; the ids are the agent's words, so they are not shown."""

@@ -51,6 +51,7 @@ from tracesidecar.encode.parquet import (
     parquet_schema,
     write_sorted,
 )
+from tracesidecar.encode.refusal import Refusal, refuse
 from tracesidecar.encode.severity import severity_of
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "Narrowing",
     "ParquetEncoder",
     "RecordFormat",
+    "Refusal",
     "compression_of",
     "count_rejected_records",
     "decode_lines",
@@ -89,6 +91,7 @@ __all__ = [
     "parse_object_name",
     "partition_folder",
     "partition_of",
+    "refuse",
     "replace_control_characters",
     "severity_of",
     "to_protobuf",

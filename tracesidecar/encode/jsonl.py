@@ -13,6 +13,7 @@ from tracesidecar.dialects import Event
 from tracesidecar.encode.displaced import mark_displaced
 from tracesidecar.encode.formats import RecordEncoder
 from tracesidecar.encode.limit import encode_within
+from tracesidecar.encode.refusal import Refusal, refuse
 from tracesidecar.model import Compression
 
 BLOCK_BYTES = 1 << 20
@@ -133,31 +134,35 @@ class EventLinesEncoder:
         self.size_bytes = 0
         self.held_bytes = 0
 
-    def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
-        """Add events of a dialect; return those whose record is over the limit.
+    def add(self, events: Sequence[Event], dialect: str) -> list[Refusal]:
+        """Add events of a dialect; return those that become no record.
 
         They are encoded some at a time: short lines may become long records.
         """
-        too_large: list[Event] = []
+        refused: list[Refusal] = []
         for start in range(0, len(events), TOGETHER):
-            too_large += self._add(events[start : start + TOGETHER], dialect)
-        return too_large
+            refused += self._add(events[start : start + TOGETHER], dialect)
+        return refused
 
-    def _add(self, events: Sequence[Event], dialect: str) -> list[Event]:
+    def _add(self, events: Sequence[Event], dialect: str) -> list[Refusal]:
         encode, limit = self._encode, self._limit
         records: list[bytes] = []
-        too_large: list[Event] = []
+        refused: list[Refusal] = []
         for event in events:
-            record: bytes | None = encode(event, dialect)
-            if record is not None and limit and len(record) > limit:
-                record = encode_within(event, encode, dialect, limit)
+            try:
+                record: bytes | None = encode(event, dialect)
+                if record is not None and limit and len(record) > limit:
+                    record = encode_within(event, encode, dialect, limit)
+            except Exception as error:  # noqa: BLE001 - a bug in one record stays in it
+                refused.append(refuse(event, error))
+                continue
             if record is None:
-                too_large.append(event)
+                refused.append(Refusal(event))
             else:
                 records.append(record)
         if records:
             self._take(b"\n".join((*records, b"")), len(records))
-        return too_large
+        return refused
 
     def move_to(self, other: EventLinesEncoder) -> None:
         """Add all records to another body, marked as displaced; this one cannot be used again."""

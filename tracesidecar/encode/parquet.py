@@ -9,6 +9,7 @@ from msgspec.structs import astuple
 
 from tracesidecar.dialects import COLUMNS, Column, Event
 from tracesidecar.encode.displaced import DISPLACED
+from tracesidecar.encode.refusal import Refusal, refuse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,8 +125,13 @@ class ParquetEncoder:
     The same events in the same order give the same bytes with the same version of pyarrow.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_careful: bool = False) -> None:
+        """`is_careful`: look at once for events that cannot be columns, which costs as much again.
+
+        Otherwise one of them is an error of `add` or `finish`, some time later.
+        """
         self._columns = ColumnBuffer()
+        self._is_careful = is_careful
         self.records = 0
         self._batches: list[pa.RecordBatch] = []
         self._batches_bytes = 0
@@ -140,14 +146,18 @@ class ParquetEncoder:
         """An estimate of the memory that it takes now and will take in `finish`."""
         return self._columns.held_bytes + int(self._batches_bytes * _OUTPUT_SHARE)
 
-    def add(self, events: Sequence[Event], _dialect: str) -> list[Event]:
-        """Add events of a dialect; return those over the limit: none, a file has no limit."""
+    def add(self, events: Sequence[Event], _dialect: str) -> list[Refusal]:
+        """Add events of a dialect; return those that become no row. A file has no limit."""
+        refused = _find_refused(events) if self._is_careful else []
+        if refused:
+            left_out = {id(each.event) for each in refused}
+            events = [event for event in events if id(event) not in left_out]
         for event in events:
             batch = self._columns.add(event)
             if batch is not None:
                 self._keep(batch)
         self.records += len(events)
-        return []
+        return refused
 
     def move_to(self, other: ParquetEncoder) -> None:
         """Add all rows to another file, marked as displaced; this one cannot be used again."""
@@ -180,6 +190,21 @@ class ParquetEncoder:
     def _keep(self, batch: pa.RecordBatch) -> None:
         self._batches.append(batch)
         self._batches_bytes += int(batch.nbytes)
+
+
+def _find_refused(events: Sequence[Event]) -> list[Refusal]:
+    """Return the events that cannot be columns: by halves, as long as a half has one."""
+    columns = ColumnBuffer()
+    try:
+        for event in events:
+            columns.add(event)
+        columns.flush()
+    except Exception as error:  # noqa: BLE001 - a bug in one row stays in it
+        if len(events) == 1:
+            return [refuse(events[0], error)]
+        middle = len(events) // 2
+        return _find_refused(events[:middle]) + _find_refused(events[middle:])
+    return []
 
 
 def _mark_displaced(batch: pa.RecordBatch) -> pa.RecordBatch:

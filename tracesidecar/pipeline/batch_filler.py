@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
 
 from tracesidecar.batch import BatchBuilder, PreparedBatch
+from tracesidecar.deliver import UNANIMOUS
+from tracesidecar.errors import EncodingFailed
 from tracesidecar.model import Checkpoint, CleanChunk
 from tracesidecar.pipeline.chunk_reader import MEASURED_BYTES, ChunkReader
 from tracesidecar.pipeline.event_cache import EventCache
@@ -84,6 +87,8 @@ class BatchFiller:
         self._clock = clock
         self._at = at
         self._builders: dict[str, BatchBuilder] = {}
+        self._careful: set[str] = set()
+        self._has_encoded: set[str] = set()
         self._are_writers_gone = False
         self._has_read = self._is_measuring = False
 
@@ -100,7 +105,9 @@ class BatchFiller:
         sink = self._intake.sinks[name]
         builder = self._builders.get(name)
         if builder is None:
-            builder = self._builders[name] = BatchBuilder(sink.spec, capacity=sink.capacity)
+            builder = self._builders[name] = BatchBuilder(
+                sink.spec, capacity=sink.capacity, is_careful=name in self._careful
+            )
         is_ahead = not builder.is_full and any(
             self._leads(sink, other, lead) for other, lead in slower.items()
         )
@@ -121,8 +128,21 @@ class BatchFiller:
         )
 
     def close(self, name: str) -> PreparedBatch:
-        """Close the sink's batch; the next `fill` begins a new one."""
-        return self._builders.pop(name).close()
+        """Close the sink's batch; the next `fill` begins a new one.
+
+        Raise EncodingFailed if its lines fail the encoder and nothing says that it works at all.
+        """
+        builder = self._builders.pop(name)
+        if not builder.records and builder.failures:
+            is_proven = name in self._has_encoded and builder.failures < UNANIMOUS
+            if not is_proven:
+                raise EncodingFailed(f"{builder.failures} lines of a batch, and no other in it")
+        with self._take_care_after(name):
+            prepared = builder.close()
+        self._careful.discard(name)
+        if builder.records:
+            self._has_encoded.add(name)
+        return prepared
 
     def discard(self, name: str) -> None:
         """Drop the sink's batch."""
@@ -192,8 +212,18 @@ class BatchFiller:
         label = self._labels.label(segment.path)
         if sink.interprets:
             events, state = self._events.interpret(clean, at.state)
-            too_large = builder.add(clean, label, events, state)
+            with self._take_care_after(sink.name):
+                refused = builder.add(clean, label, events, state)
         else:
-            too_large = builder.add(clean, label)
-        if too_large:
-            builder.quarantine(self._locator.quarantine_too_large(clean, too_large, sink.name))
+            refused = builder.add(clean, label)
+        if refused:
+            builder.quarantine(self._locator.quarantine_refused(clean, refused, sink.name))
+
+    @contextmanager
+    def _take_care_after(self, name: str) -> Iterator[None]:
+        """After an error, have the next batch of the sink find the lines that cause it."""
+        try:
+            yield
+        except Exception:
+            self._careful.add(name)
+            raise

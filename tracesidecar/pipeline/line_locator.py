@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import structlog
+
+from tracesidecar.batch import RefusedLine
 from tracesidecar.journal import QuarantinedLine, Vault, make_quarantined_line
 from tracesidecar.model import CleanChunk, Rejection
-from tracesidecar.sanitize import line_positions
+from tracesidecar.sanitize import line_positions, printable
 from tracesidecar.tail import Fingerprinter
 from tracesidecar.tail.tailer import Tailer
+
+log = structlog.get_logger()
 
 
 class LineLocator:
@@ -33,14 +38,26 @@ class LineLocator:
             for rejection in self._locate(clean, wanted)
         ]
 
-    def quarantine_too_large(
-        self, clean: CleanChunk, offsets: tuple[int, ...], sink: str
+    def quarantine_refused(
+        self, clean: CleanChunk, refused: Sequence[RefusedLine], sink: str
     ) -> list[QuarantinedLine]:
-        """Return the rows of the lines at these offsets: a record of each is too large."""
+        """Return the rows of lines that have an event which becomes no record."""
+        failed = [line for line in refused if line.problem]
+        if failed:
+            log.error(
+                "sink.not_encodable",
+                sink=sink,
+                path=printable(clean.segment.path),
+                offset=failed[0].offset,
+                lines=len(failed),
+                problem=failed[0].problem,
+                remedy="report it; quarantine redrive delivers the lines once that is fixed",
+            )
+        reasons = {line.offset: line.reason for line in refused}
         wanted = {
-            index: "too_large"
+            index: reasons[position.offset]
             for index, position in enumerate(clean.positions)
-            if position.offset in offsets
+            if position.offset in reasons
         }
         return self.quarantine_lines(clean, wanted, sink)
 

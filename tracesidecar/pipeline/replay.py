@@ -105,6 +105,7 @@ def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
         redriven,
         # A row that moved to another object could be in both, or in none of those that arrived.
         planned=None if is_as_planned else _find_partitions(plan),
+        is_careful=True,
         clock=lambda: plan.time,
     )
     for chunk in chunks:
@@ -113,8 +114,8 @@ def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
                 context.count(chunk.clean)
             clean, segment = chunk.clean, chunk.clean.segment
             label = context.labels.label(segment.path)
-            too_large = builder.add(clean, label, chunk.events, chunk.state)
-            builder.quarantine(context.locator.quarantine_too_large(clean, too_large, plan.sink))
+            refused = builder.add(clean, label, chunk.events, chunk.state)
+            builder.quarantine(context.locator.quarantine_refused(clean, refused, plan.sink))
     readable = tuple(chunk is not None for chunk in chunks)
     if builder.is_empty:
         return ReplayedBatch(None, is_same=False, readable=readable)

@@ -41,3 +41,7 @@ class RejectionReason(StrEnum):
         "redaction_failed",
         "A redaction step failed on this line, so the line is withheld.",
     )
+    NOT_ENCODABLE = (
+        "not_encodable",
+        "A sink's format has no record for this line: a fault of this program, please report it.",
+    )
