@@ -282,10 +282,11 @@ def test_a_file_rewritten_in_place_with_equal_lines_is_another_generation(
     os.truncate(shortened, len(body(LINES[:1])))
     sidecar.wait_for_event("collect.rewritten", rewritten + 1)
     append(shortened, LINES[1:])
-    sidecar.arrives(10)
+    wait_until(lambda: count_stored(sidecar) == 9)
+    sidecar.arrives(9)  # what stayed of it has arrived, though its batch was under way
     assert sidecar.stop() == 0
-    assert count_stored(sidecar) == 10
-    assert Counter(row["generation"] for row in rows(sidecar)) == {0: 5, 1: 5}
+    assert count_stored(sidecar) == 9
+    assert Counter(row["generation"] for row in rows(sidecar)) == {0: 5, 1: 4}
 
 
 def test_what_is_read_again_after_the_state_was_lost_has_the_ids_that_it_had(

@@ -45,3 +45,30 @@ def test_a_file_that_is_cut_while_its_batch_is_sent_goes_on_after_what_was_sent(
     assert [at.offset for at in before.values()] == [len(LINES)]
     assert [at.offset for at in after.values()] == [len(LINES), HALF]
     assert start == HALF
+
+
+def test_a_file_that_is_cut_while_its_batch_fills_goes_on_in_the_same_batch(traces: Path) -> None:
+    path = traces / "a.jsonl"
+    path.write_bytes(LINES)
+    rest = b'{"other": 1}\n'
+
+    async def act(worker: Worker) -> tuple[list[tuple[int, int]], list[int], int]:
+        await worker.run(WorkerContext.scan, full=True)
+        await worker.run(WorkerContext.fill, "lake", {})
+        [former] = await worker.run(lambda context: list(context.tailer.segments()))
+        await worker.run(WorkerContext.mark, [former])
+        path.write_bytes(LINES[:HALF] + rest)
+        prepared = await fill(worker)
+        carried = await worker.run(carry_over, "lake", prepared.reached, ())
+        await worker.run(WorkerContext.commit, "lake", carried.reached, ())
+        again = await fill(worker)
+        return (
+            [(each.start, each.end) for each in prepared.plan.ranges],
+            [at.offset for at in carried.reached.values()],
+            len(again.plan.ranges),
+        )
+
+    ranges, reached, more = play(traces, act)
+    assert ranges == [(0, len(LINES)), (HALF, HALF + len(rest))]
+    assert reached == [len(LINES), HALF + len(rest)]
+    assert more == 0

@@ -29,6 +29,7 @@ class Rewrites:
             if rewrite.former != rewrite.segment.id:
                 for sink in sinks:
                     sink.recall(self._journal.sinks.load_offsets(sink.name, [rewrite.segment.id]))
+                    sink.go_on(rewrite.former, rewrite.segment.id, rewrite.kept)
             self._metrics.rewritten_files.labels(source).inc()
             log.warning(
                 "collect.rewritten",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 
 from tracesidecar.batch import BatchCapacity, BatchSpec
 from tracesidecar.model import BEGINNING, Checkpoint
@@ -193,6 +194,20 @@ class SinkCursors:
             else:
                 self._behind_since.pop(segment, None)
         self._held_bytes = 0
+
+    def go_on(self, former: int, segment: int, limit: Checkpoint) -> None:
+        """Read another segment from where the batch has the former one, from `limit` at most.
+
+        The commit that has the former says so of the other, too.
+        """
+        if former not in self._reading:
+            return
+        at = self._reading[former]
+        at = replace(at if at.offset <= limit.offset else limit, state=b"")
+        ahead = at.offset - self.cursor(segment).offset
+        if ahead > 0:
+            self._read_bytes += ahead
+            self._reading[segment] = at
 
     def rewind(self, now: float) -> None:
         """Forget what was read and not committed: it is read again."""

@@ -54,7 +54,8 @@ def carry_over(
         end = min(at.offset, unchanged)
         gaps = [each for each in lost if each.segment == former and each.start < end]
         offset = min([end, *(gap.start for gap in gaps)])
-        if cursors.find_committed_checkpoint(segment).offset < offset:
+        known = carried.get(segment) or cursors.find_committed_checkpoint(segment)
+        if known.offset < offset:  # else the batch has more of the successor, too
             state = at.state if offset == at.offset else b""
             carried[segment] = replace(tailer.find_checkpoint(segment, offset), state=state)
         lost = tuple(_cut(lost, former, unchanged))
