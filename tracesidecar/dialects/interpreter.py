@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -127,14 +127,20 @@ class Interpreter:
             file.identify(identify(first), SCHEMA_VERSION)
         else:
             file.first = first
-        repaired = frozenset(clean.repaired)
         found: list[DialectEvent] = []
+        mapped: list[_MappedLine] = []
+        repaired = frozenset(clean.repaired)
         mapper = self._mapper(file) if self._is_decided(file) else None
         for line, position in zip(lines, clean.positions, strict=False):
             if mapper is None or file.dialect == UNDECIDED:
-                mapper = self._recognise(file, line, position.number, mapper)
-            found += mapper.events(line, position, is_repaired=position.offset in repaired)
+                recognised = self._recognise(file, line, position.number, mapper)
+                if mapper is not None and recognised is not mapper:
+                    found += mapper.complete(mapped, repaired)
+                    mapped = []
+                mapper = recognised
+            mapped.append(mapper.map_line(line, position))
         mapper = mapper or self._mapper(file)
+        found += mapper.complete(mapped, repaired)
         file.mapper = msgspec.msgpack.encode(mapper.state)
         file.lines += clean.source_lines
         return found, file.encode()
@@ -199,6 +205,17 @@ class _Shared(NamedTuple):
     processed_by: str
 
 
+class _MappedLine(NamedTuple):
+    """The events of a line, and of each whether a line names its conversation."""
+
+    line: bytes
+    digest: str
+    position: LinePosition
+    events: Sequence[Event]
+    named: Sequence[bool]
+    ordinals: Ordinals
+
+
 @dataclass(slots=True)
 class _FileMapper:
     """Map the lines of one file: its dialect with its state, and what all its events share."""
@@ -210,45 +227,73 @@ class _FileMapper:
     shared: _Shared
     observe: Callable[[str, str], None]
 
-    def events(
-        self, line: bytes, position: LinePosition, *, is_repaired: bool
-    ) -> list[DialectEvent]:
-        """Return the complete events of one line."""
-        shared = self.shared
-        digest = hashlib.sha256(line).hexdigest()
+    def map_line(self, line: bytes, position: LinePosition) -> _MappedLine:
+        """Return what a line says, not complete yet."""
         events = self._map(line)
-        count, kinds = _redactions(line)
         named = [self._set_lineage(event) for event in events]
-        truncated = [truncate_columns(event, len(line)) for event in events]
         if len(line) > SHORT_BYTES:
             shorten_state(self.state, self.dialect.state)
-        raw, is_raw_truncated = raw_column(line, self.dialect.bulky)
-        ordinals: Ordinals = {}
-        for event, is_truncated, is_named in zip(events, truncated, named, strict=True):
-            event.line_sha256 = digest
-            event.event_id = self.ids.make(
-                event, ordinals, position.offset, digest, is_named=is_named
+        return _MappedLine(line, hashlib.sha256(line).hexdigest(), position, events, named, {})
+
+    def complete(
+        self, mapped: Sequence[_MappedLine], repaired: Container[int]
+    ) -> list[DialectEvent]:
+        """Return the complete events of lines; some of these may begin at `repaired` offsets."""
+        shared = self.shared
+        placed = [
+            (event, is_named, each)
+            for each in mapped
+            for event, is_named in zip(each.events, each.named, strict=True)
+        ]
+        truncated = [truncate_columns(event, len(each.line)) for event, _, each in placed]
+        raws = [raw_column(each.line, self.dialect.bulky) for each in mapped]
+        for event, _, each in placed:
+            event.line_sha256 = each.digest
+        ids = [
+            self.ids.make(
+                event, each.ordinals, each.position.offset, each.digest, is_named=is_named
             )
-            event.schema_version = SCHEMA_VERSION
-            event.source_file = self.file.path
-            event.source_line = self.file.lines + position.number + 1
-            event.source_offset, event.line_bytes = position.offset, position.length
-            event.line_state = "repaired" if is_repaired else "ok"
-            event.redaction_count, event.redaction_kinds = count, kinds
-            event.truncated = (
-                is_truncated or bool(event.truncated) or (is_raw_truncated and event is events[0])
-            )
-            event.labels, event.host_name = shared.labels, event.host_name or shared.host
-            event.generation, event.processed_by = self.file.generation, shared.processed_by
-            if event.usage_scope == "call" and event.cost_usd is None:
-                found = price_call(event)
-                if found is not None:
-                    event.cost_usd, event.cost_source = found
-                elif event.model is not None:
-                    self.observe(self.dialect.name, UNPRICED)
-        if all(event.raw is None for event in events):
-            events[0].raw = raw
-        return [DialectEvent(self.dialect.name, event) for event in events]
+            for event, is_named, each in placed
+        ]
+        columns = zip(truncated, ids, strict=True)
+        for (line, _, position, events, _, _), (raw, is_raw_truncated) in zip(
+            mapped, raws, strict=True
+        ):
+            count, kinds = _redactions(line)
+            is_repaired = position.offset in repaired
+            for event in events:
+                is_truncated, event.event_id = next(columns)
+                event.schema_version = SCHEMA_VERSION
+                event.source_file = self.file.path
+                event.source_line = self.file.lines + position.number + 1
+                event.source_offset, event.line_bytes = position.offset, position.length
+                event.line_state = "repaired" if is_repaired else "ok"
+                event.redaction_count, event.redaction_kinds = count, kinds
+                event.truncated = (
+                    is_truncated
+                    or bool(event.truncated)
+                    or (is_raw_truncated and event is events[0])
+                )
+                event.labels, event.host_name = shared.labels, event.host_name or shared.host
+                event.generation, event.processed_by = self.file.generation, shared.processed_by
+            if all(event.raw is None for event in events):
+                events[0].raw = raw
+        self._price(
+            [
+                event
+                for event, _, _ in placed
+                if event.usage_scope == "call" and event.cost_usd is None
+            ]
+        )
+        return [DialectEvent(self.dialect.name, event) for event, _, _ in placed]
+
+    def _price(self, calls: Sequence[Event]) -> None:
+        """Set the cost of calls that do not say it, if the prices of their models are known."""
+        for event, found in zip(calls, [price_call(each) for each in calls], strict=True):
+            if found is not None:
+                event.cost_usd, event.cost_source = found
+            elif event.model is not None:
+                self.observe(self.dialect.name, UNPRICED)
 
     def _map(self, data: bytes) -> Sequence[Event]:
         """Return what the dialect makes of a line.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -137,8 +136,11 @@ class BatchFiller:
             is_proven = name in self._has_encoded and builder.failures < UNANIMOUS
             if not is_proven:
                 raise EncodingFailed(f"{builder.failures} lines of a batch, and no other in it")
-        with self._take_care_after(name):
+        try:
             prepared = builder.close()
+        except Exception:
+            self._careful.add(name)
+            raise
         self._careful.discard(name)
         if builder.records:
             self._has_encoded.add(name)
@@ -212,18 +214,12 @@ class BatchFiller:
         label = self._labels.label(segment.path)
         if sink.interprets:
             events, state = self._events.interpret(clean, at.state)
-            with self._take_care_after(sink.name):
+            try:
                 refused = builder.add(clean, label, events, state)
+            except Exception:
+                self._careful.add(sink.name)  # its next batch finds the lines that cause it
+                raise
         else:
             refused = builder.add(clean, label)
         if refused:
             builder.quarantine(self._locator.quarantine_refused(clean, refused, sink.name))
-
-    @contextmanager
-    def _take_care_after(self, name: str) -> Iterator[None]:
-        """After an error, have the next batch of the sink find the lines that cause it."""
-        try:
-            yield
-        except Exception:
-            self._careful.add(name)
-            raise
