@@ -153,7 +153,8 @@ def race(folder: Path, seconds: float, seed: int, symlinks: str) -> list[str]:
         wait_until(lambda: any(b'"last"' in line for line in sidecar.lines()))
         code = sidecar.stop()
         if code not in {0, 75}:
-            trouble.append(f"the daemon ended with {code}: {sidecar.events()[-3:]}")
+            said = sidecar.log.read_text(errors="replace")[-4000:]
+            trouble.append(f"the daemon ended with {code}: {said}")
     finally:
         sidecar.kill()
     trouble += [f"opened: {path}" for path in events.take()]
