@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ import pytest
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, number_lines
 from tests.faults.test_mounts import states
 from tests.servers.processes import wait_until
+from tests.tail.follower import exchange
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.new_file_notices import NewFileNotices
@@ -467,13 +467,6 @@ def test_a_file_that_went_while_we_were_stopped_is_a_loss_of_unknown_size(
     assert explain(sidecar, path) == [("delivered", ""), ("lost", "gone")]
     assert sidecar.ship().returncode == 0
     assert source(sidecar)["lost_files_uncounted"] == 1, "it is reported once"
-
-
-def exchange(one: Path, other: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    here = -100  # AT_FDCWD
-    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), 2):
-        pytest.skip(f"no RENAME_EXCHANGE here: {os.strerror(ctypes.get_errno())}")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RENAME_EXCHANGE is of Linux")

@@ -24,6 +24,9 @@ used.build_and_queue_event
 used._add_all_callbacks
 used._recursive_simulate
 
+# watchdog calls it for each watch that ends.
+used._remove_watch_internally
+
 # urllib asks it before it follows a redirect.
 used.redirect_request
 

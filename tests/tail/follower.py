@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pathlib
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
+import pytest
 
 from tracesidecar.model import BEGINNING, Checkpoint, Rejection
 from tracesidecar.tail.build import build_tailer, ignore
@@ -277,3 +279,10 @@ def descriptors(below: pathlib.Path) -> list[str]:
         with suppress(FileNotFoundError):
             found.append(os.readlink(path))
     return [each for each in found if each.startswith(f"{below}/")]
+
+
+def exchange(one: pathlib.Path, other: pathlib.Path) -> None:
+    """Give each of two files or directories the name of the other, at once."""
+    libc, here, both = ctypes.CDLL(None, use_errno=True), -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), both):
+        pytest.skip(f"no RENAME_EXCHANGE here: {os.strerror(ctypes.get_errno())}")

@@ -18,7 +18,7 @@ from watchdog.observers.inotify import InotifyObserver
 from watchdog.observers.inotify_c import InotifyEvent
 
 from tests.faults.mounts import real_mounts
-from tests.tail.follower import Follower, Writer, descriptors, follow_until, until
+from tests.tail.follower import Follower, Writer, descriptors, exchange, follow_until, until
 from tracesidecar.tail.discovery.inotify import ReportingInotify
 from tracesidecar.tail.discovery.poll_schedule import DISTRUST_SECONDS, FULL_CYCLE_SECONDS
 from tracesidecar.tail.discovery.watcher import Watcher
@@ -237,6 +237,26 @@ def test_what_arrived_before_a_crash_is_not_lost_and_not_repeated(
     watching.turns()
     assert watching.count_lines() == Counter(writer.written)
     assert arrivals(watching) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RENAME_EXCHANGE is of Linux")
+def test_directories_that_were_exchanged_do_not_end_the_watcher_with_an_error(
+    watching: Follower, writer: Writer
+) -> None:
+    """Both moves are announced one after the other, so that both had one path for a moment."""
+    one, other = watching.traces / "one", watching.traces / "other"
+    one.mkdir()
+    other.mkdir()
+    writer.append(one / "a.jsonl")
+    writer.append(other / "b.jsonl")
+    follow_until(watching, lambda: len(watching.lines) == 2, "both directories are watched")
+    exchange(one, other)
+    writer.append(one / "b.jsonl")
+    writer.append(watching.traces / "last.jsonl")
+    follow_until(watching, lambda: len(watching.lines) == 4, "the lines arrive")
+    assert watching.watcher is not None
+    watching.watcher.close()
+    assert watching.count_lines() == Counter(writer.written)
 
 
 def test_what_is_written_after_a_file_left_empty_arrives(

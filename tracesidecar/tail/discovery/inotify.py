@@ -209,6 +209,16 @@ class _WatchGroup(InotifyWatchGroup):
                 if entry.is_directory:
                     self._add_callback(os.fsencode(os.path.join(folder, entry.name)))
 
+    def _remove_watch_internally(self, wd: WatchDescriptor) -> None:
+        """Forget a watch, and its path unless that belongs to another one by now.
+
+        Two directories that were exchanged (RENAME_EXCHANGE) had one path for a moment: the first
+        move took it from the second, and watchdog ends with a KeyError.
+        """
+        path = self._active_callbacks_by_watch.pop(wd, None)
+        if path is not None and self._active_callbacks_by_path.get(path) == wd:
+            del self._active_callbacks_by_path[path]
+
     def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:
         events: list[InotifyEvent] = []
         if not isinstance(self._inotify_fd, ReportingInotify):
