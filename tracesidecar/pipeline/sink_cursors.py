@@ -138,12 +138,16 @@ class SinkCursors:
         return self._ready.pop()
 
     def take(self, segment: int, reached: Checkpoint, since: float) -> None:
-        """Note that the segment was read up to here; it stays ready since the same time."""
+        """Note that the segment was read up to here.
+
+        It stays ready since the same time, unless a drain has read all of it.
+        """
         read_bytes = reached.offset - self.cursor(segment).offset
         self._read_bytes += read_bytes
         self._ready.charge(segment, read_bytes)
         self._reading[segment] = reached
-        self._ready.add(segment, since)
+        if not self.is_finished(segment):
+            self._ready.add(segment, since)
 
     @property
     def has_postponed(self) -> bool:

@@ -176,7 +176,8 @@ class SinkLoop:
             due = sink.deadline.find_latest(started)
             if resting and sink.deadline.idle_seconds and not is_draining:
                 due = min(due, min(resting) + sink.deadline.idle_seconds)
-            if step.is_full or (not step.is_empty and now >= due):
+            is_read = is_draining and not step.has_more
+            if step.is_full or (not step.is_empty and (is_read or now >= due)):
                 return step
             if resting and step.taken_bytes and step.has_more and not is_draining:
                 # what is added now is sent and committed before what rests: half as much of it
