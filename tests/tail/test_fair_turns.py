@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.tail.follower import Follower, Writer
-from tracesidecar.tail import turns
+from tracesidecar.tail import file_table, turns
 from tracesidecar.tail.discovery import poll_schedule, walk
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.options import SourceOptions
@@ -237,7 +237,7 @@ def test_the_records_of_very_many_files_that_may_wait_are_saved_some_at_a_time(
 def test_a_directory_that_takes_long_to_list_rests_and_is_listed_in_the_end(
     both: Follower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "LISTING_SECONDS", -1.0)
+    monkeypatch.setattr(file_table, "LISTING_SECONDS", -1.0)
     many_files(both.traces, "a")
     both.turn()
     many_files(both.traces, "b")

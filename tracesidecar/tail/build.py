@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING
 
 from tracesidecar.model import Checkpoint
 from tracesidecar.progress import Progress
-from tracesidecar.tail.discovery.admission import Admission
-from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
+from tracesidecar.tail.discovery.build import Walk, build_walk
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.owners import Owners
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
-from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Tree
-from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.findings import Findings
 from tracesidecar.tail.fingerprint import Fingerprinter
@@ -145,9 +142,7 @@ class _Finding:
 
     own: OwnPaths
     owners: Owners
-    directory_mounts: DirectoryMounts
-    admission: Admission
-    discovery: Discovery
+    walk: Walk
     schedule: PollSchedule
 
 
@@ -156,21 +151,17 @@ def _build_finding(shared: _Shared, own_paths: Sequence[str], link_directory: st
     own = OwnPaths(
         [*own_paths, link_directory], folders=list_own_folders(_hold_directories(shared.sources))
     )
-    directory_mounts = DirectoryMounts(shared.globs, shared.tree)
-    admission = Admission(shared.sources, shared.files, shared.scan.turns)
-    discovery = Discovery(
+    walk = build_walk(
+        shared.sources,
         shared.tree,
         shared.globs,
-        RotatedNames(shared.globs, shared.tree),
         shared.files,
-        directory_mounts,
         own=own,
         progress=shared.scan.progress,
-        admission=admission,
         turns=shared.scan.turns,
     )
-    schedule = PollSchedule(shared.files, discovery, shared.tree)
-    return _Finding(own, Owners(shared.sources), directory_mounts, admission, discovery, schedule)
+    schedule = PollSchedule(shared.files, walk.directories, shared.tree)
+    return _Finding(own, Owners(shared.sources), walk, schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +229,7 @@ def _build_tracking(
     continuations = Continuations(files, open_files, fingerprinter, finding.schedule)
     lifecycle = Lifecycle(
         files=files,
-        directory_mounts=finding.directory_mounts,
+        directory_mounts=finding.walk.directory_mounts,
         held_files=holding.held_files,
         schedule=finding.schedule,
         continuations=continuations,
@@ -259,7 +250,7 @@ def _build_tracking(
     verification = Verification(open_files, fingerprinter, landmarks, tree=shared.tree)
     new_files = NewFiles(
         files,
-        finding.discovery,
+        finding.walk.locator,
         opener,
         continuations,
         lifecycle,
@@ -270,11 +261,12 @@ def _build_tracking(
     )
     siblings = SiblingSearch(
         files,
-        finding.discovery,
+        finding.walk.discovery,
         opener,
         continuations,
         lifecycle,
-        admission=finding.admission,
+        locator=finding.walk.locator,
+        admission=finding.walk.admission,
         tree=shared.tree,
         scan=shared.scan,
         register=new_files.register,
@@ -297,7 +289,7 @@ class _Groups:
 def _load_known(groups: _Groups) -> RestingSegments:
     """Load the segments of the store that do not rest, and adopt those that no source has."""
     shared, tracking = groups.shared, groups.tracking
-    directory = groups.finding.discovery.directory
+    directory = groups.finding.walk.directories.find
     resting = _build_resting(groups)
     adoption = Adoption(
         tree=shared.tree,
@@ -337,14 +329,14 @@ def _build_resting(groups: _Groups) -> RestingSegments:
         log=tracking.log,
         sources=shared.sources,
         globs=shared.globs,
-        directory_mounts=finding.directory_mounts,
+        directory_mounts=finding.walk.directory_mounts,
         files=shared.files,
         schedule=finding.schedule,
         continuations=tracking.continuations,
         lifecycle=tracking.lifecycle,
         fingerprinter=shared.fingerprinter,
         linked=frozenset(groups.holding.hard_links.segments()),
-        directory=finding.discovery.directory,
+        directory=finding.walk.directories.find,
     )
 
 
@@ -364,8 +356,8 @@ def _build_scan_sequence(
     return ScanSequence(
         tree=shared.tree,
         own=finding.own,
-        directory_mounts=finding.directory_mounts,
-        discovery=finding.discovery,
+        directory_mounts=finding.walk.directory_mounts,
+        locator=finding.walk.locator,
         poll_cycle=_build_poll_cycle(groups, verification, changes, watcher, poll_interval),
         changes=changes,
         new_files=tracking.new_files,
@@ -394,8 +386,8 @@ def _build_changes(groups: _Groups, verification: Verification) -> Changes:
     return Changes(
         tree=groups.shared.tree,
         files=groups.shared.files,
-        discovery=groups.finding.discovery,
-        directory_mounts=groups.finding.directory_mounts,
+        directories=groups.finding.walk.directories,
+        directory_mounts=groups.finding.walk.directory_mounts,
         open_files=groups.holding.open_files,
         verification=verification,
         lifecycle=groups.tracking.lifecycle,
@@ -415,12 +407,14 @@ def _build_poll_cycle(
     files = groups.shared.files
     lifecycle, new_files = groups.tracking.lifecycle, groups.tracking.new_files
     return PollCycle(
-        groups.finding.discovery,
+        groups.finding.walk.discovery,
         groups.finding.schedule,
         changes,
         Identification(files, verification, changes, lifecycle, new_files, tree=groups.shared.tree),
         groups.shared.scan,
-        admission=groups.finding.admission,
+        directories=groups.finding.walk.directories,
+        locator=groups.finding.walk.locator,
+        admission=groups.finding.walk.admission,
         new_files=new_files,
         arrivals=groups.holding.arrivals,
         notices=groups.holding.notices,
@@ -435,10 +429,11 @@ def _build_inventory(groups: _Groups) -> Inventory:
     return Inventory(
         groups.shared.sources,
         groups.shared.files,
-        groups.finding.discovery,
+        groups.finding.walk.directories,
         groups.holding.held_files,
         groups.tracking.continuations,
-        admission=groups.finding.admission,
+        links=groups.finding.walk.links,
+        admission=groups.finding.walk.admission,
         link_budget=groups.holding.link_budget,
         scan=groups.shared.scan,
     )

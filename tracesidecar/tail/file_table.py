@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,15 @@ _UNVERIFIED = -1
 
 _FEW = 64
 """In a directory with more known files, they are found by name without a look at all of them."""
+
+
+LISTING_SECONDS = 0.1
+"""A directory that takes longer to list rests afterwards, as long as scans are bounded: an agent
+may change one of 100,000 names all the time, and change notices name what is new in it.
+"""
+
+_RESTS = 10
+"""How many times as long as its listing took."""
 
 
 class DirectoryFiles:
@@ -124,6 +134,11 @@ class Directory:
     def note_listed(self, changed_ns: int) -> None:
         """Note that the directory was listed with this ctime."""
         self.changed_ns = changed_ns
+
+    def rest_after(self, seconds: float) -> None:
+        """Let the directory rest if it took long to list."""
+        if seconds > LISTING_SECONDS:
+            self.rests_until = time.monotonic() + _RESTS * seconds
 
 
 @dataclass(slots=True, eq=False)

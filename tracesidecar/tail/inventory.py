@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tracesidecar.tail.discovery.admission import Admission
-from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.discovery.symbolic_links import SymbolicLinks
+from tracesidecar.tail.discovery.walked_directories import WalkedDirectories
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.holding.link_budget import LinkBudget
@@ -35,10 +36,11 @@ class Inventory:
         self,
         sources: Sequence[SourceOptions],
         files: FileTable,
-        discovery: Discovery,
+        directories: WalkedDirectories,
         held_files: HeldFiles,
         continuations: Continuations,
         *,
+        links: SymbolicLinks,
         admission: Admission,
         link_budget: LinkBudget,
         scan: ScanContext,
@@ -46,7 +48,8 @@ class Inventory:
         self._sources = sources
         self._source_names = [source.name for source in sources]
         self._files = files
-        self._discovery = discovery
+        self._directories = directories
+        self._links = links
         self._held_files = held_files
         self._continuations = continuations
         self._admission = admission
@@ -139,7 +142,7 @@ class Inventory:
         """Return how much each source does not read that its patterns match, by reason."""
         names = self._source_names
         counts = Counter[tuple[str, SkipReason]]()
-        for source, links in self._discovery.count_skipped_links().items():
+        for source, links in self._links.count_skipped().items():
             counts[names[source], "link"] += links
         for segment, kind in self._scan.withheld.items():
             if (file := self._files.get(segment)) is not None:
@@ -171,7 +174,7 @@ class Inventory:
         names = self._source_names
         directories = [
             UnreadablePath(names[source], path, problem, is_directory=True)
-            for path, (source, problem) in self._discovery.unreadable.items()
+            for path, (source, problem) in self._directories.unreadable.items()
         ]
         files = [
             UnreadablePath(names[file.source], file.path, failure.problem, is_directory=False)

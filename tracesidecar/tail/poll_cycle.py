@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.announced import Announced
+from tracesidecar.tail.discovery.file_locator import FileLocator
 from tracesidecar.tail.discovery.poll_schedule import FULL_CYCLE_SECONDS, PollSchedule
-from tracesidecar.tail.discovery.walk import Discovery, WalkFindings
+from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.discovery.walk_findings import WalkFindings
+from tracesidecar.tail.discovery.walked_directories import WalkedDirectories
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.new_file_notices import MissedFile, NewFileNotices
@@ -44,6 +47,8 @@ class PollCycle:
         identification: Identification,
         scan: ScanContext,
         *,
+        directories: WalkedDirectories,
+        locator: FileLocator,
         admission: Admission,
         new_files: NewFiles,
         arrivals: Arrivals,
@@ -54,11 +59,13 @@ class PollCycle:
         poll_interval: float,
     ) -> None:
         self._discovery = discovery
+        self._directories = directories
+        self._locator = locator
         self._schedule = schedule
         self._changes = changes
         self._identification = identification
         self._admission = admission
-        self._announced = Announced(discovery)
+        self._announced = Announced(directories)
         self._rounds: dict[int, Iterator[list[File]]] = {}
         self._judges_watcher = False
         self._new_files = new_files
@@ -126,7 +133,7 @@ class PollCycle:
         if relies_on_watcher:
             for file in self._schedule.quiet_share(now):
                 self._look(file, is_announced=False)
-        for path in self._discovery.unreadable:
+        for path in self._directories.unreadable:
             self._scan.warn(
                 "unreadable",
                 path,
@@ -160,7 +167,7 @@ class PollCycle:
     def _follow_moves(self) -> None:
         """Follow the files that left a followed name before anybody looked at them."""
         for old, new in self._watcher.drain_moves().items() if self._watcher else ():
-            moved = self._discovery.locate_move(old, new)
+            moved = self._locator.locate_move(old, new)
             if moved is not None:
                 self._new_files.register_moved(*moved)
 
@@ -171,9 +178,9 @@ class PollCycle:
             if file is None:
                 source = arrival.source
                 if not self._admission.has_room(source):
-                    self._admission.withhold(source, self._discovery.locate(arrival.path, source))
+                    self._admission.withhold(source, self._locator.locate(arrival.path, source))
                     continue
-                location = self._discovery.locate(arrival.path, source)
+                location = self._locator.locate(arrival.path, source)
                 self._identification.identify(location)  # the file itself, or its successor
                 if self._files.find(status.st_dev, status.st_ino) is None:
                     self._new_files.register_arrival(location, status)
@@ -222,11 +229,11 @@ class PollCycle:
             return missed.is_version and not self._new_files.has_unrelated(missed.path)
 
         for path, source, reason in self._notices.take_lost(is_known, until):
-            self._lifecycle.miss(self._discovery.locate(path, source), reason)
+            self._lifecycle.miss(self._locator.locate(path, source), reason)
 
     def _list_met(self, path: str, source: int) -> list[File]:
         """Return the files that scans have met at a path."""
-        place = self._discovery.locate(path, source)
+        place = self._locator.locate(path, source)
         return [file for file in place.directory.files.with_name(place.name) if file.state in _MET]
 
     def _has_turn(self, source: int) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
+from tracesidecar.tail.discovery.file_locator import FileLocator
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.tree import Tree
-from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.findings import Findings
 from tracesidecar.tail.holding.held_files import HeldFiles
@@ -33,7 +33,7 @@ class ScanSequence:
         tree: Tree,
         own: OwnPaths,
         directory_mounts: DirectoryMounts,
-        discovery: Discovery,
+        locator: FileLocator,
         poll_cycle: PollCycle,
         changes: Changes,
         new_files: NewFiles,
@@ -51,7 +51,7 @@ class ScanSequence:
         self._tree = tree
         self._own = own
         self._directory_mounts = directory_mounts
-        self._discovery = discovery
+        self._locator = locator
         self._poll_cycle = poll_cycle
         self._changes = changes
         self._new_files = new_files
@@ -84,7 +84,7 @@ class ScanSequence:
         self._continuations.begin_scan(now)
         if self._is_first:
             self._lifecycle.resume()
-            self._discovery.recall_rotations()
+            self._locator.recall_rotations()
         self._lifecycle.recall_suspended()
         self._lifecycle.recall_unended()
         must_search = not self._has_more and self._lifecycle.must_search()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.discovery.walked_directories import WalkedDirectories
 from tracesidecar.tail.turns import Turns
 
 
 class Announced:
     """Gives each source its turn: the notices of one may be very many."""
 
-    def __init__(self, discovery: Discovery) -> None:
-        self._discovery = discovery
+    def __init__(self, directories: WalkedDirectories) -> None:
+        self._directories = directories
         self._paths: defaultdict[int, dict[str, None]] = defaultdict(dict)
 
     def __contains__(self, path: str) -> bool:
@@ -22,7 +22,7 @@ class Announced:
     def add(self, paths: Iterable[str]) -> None:
         """Take paths, each after those of its source that wait already."""
         for path in paths:
-            self._paths[self._discovery.find_source(path)][path] = None
+            self._paths[self._directories.find_source(path)][path] = None
 
     def take(self, turns: Turns) -> Iterator[str]:
         """Yield the paths whose turn it is."""

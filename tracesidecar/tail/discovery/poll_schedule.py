@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from tracesidecar.tail.discovery.tree import Tree
-from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.discovery.walked_directories import WalkedDirectories
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.segments import SegmentState
 
@@ -31,9 +31,9 @@ _LATE_NS = 3_000_000_000
 class PollSchedule:
     """Chooses the files to look at, and judges whether change events can be relied on."""
 
-    def __init__(self, files: FileTable, discovery: Discovery, tree: Tree) -> None:
+    def __init__(self, files: FileTable, directories: WalkedDirectories, tree: Tree) -> None:
         self._files = files
-        self._discovery = discovery
+        self._directories = directories
         self._tree = tree
         self._recheck: defaultdict[int, dict[int, File]] = defaultdict(dict)
         self._changed: dict[int, File] = {}
@@ -68,7 +68,7 @@ class PollSchedule:
 
     def rest(self, file: File) -> None:
         """Count a file among the quiet ones, unless no change event could tell when it wakes."""
-        if self._discovery.is_watched(file.directory):
+        if self._directories.is_watched(file.directory):
             self.forget(file)
 
     def forget(self, file: File) -> None:

@@ -12,7 +12,7 @@ from tracesidecar.rotation import is_rotated_name
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.tree import Tree
-from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.discovery.walked_directories import WalkedDirectories
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
@@ -43,7 +43,7 @@ class Changes:
         *,
         tree: Tree,
         files: FileTable,
-        discovery: Discovery,
+        directories: WalkedDirectories,
         directory_mounts: DirectoryMounts,
         open_files: OpenFiles,
         verification: Verification,
@@ -54,7 +54,7 @@ class Changes:
     ) -> None:
         self._tree = tree
         self._files = files
-        self._discovery = discovery
+        self._directories = directories
         self._directory_mounts = directory_mounts
         self._open_files = open_files
         self._verification = verification
@@ -369,7 +369,7 @@ class Changes:
         if names is None:
             self._lifecycle.lose_name(file, is_readable=False)
         elif (path := self._open_files.current_path(file)) is not None:
-            directory = self._discovery.directory(os.path.dirname(path))
+            directory = self._directories.find(os.path.dirname(path))
             self._lifecycle.move(file, directory, os.path.basename(path))
             self._verify_nameless(file)
         elif names <= 0:

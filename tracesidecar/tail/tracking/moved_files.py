@@ -13,13 +13,10 @@ from dataclasses import dataclass
 
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint
 from tracesidecar.progress import Progress
-from tracesidecar.tail.discovery.admission import Admission
-from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
+from tracesidecar.tail.discovery.build import build_walk
 from tracesidecar.tail.discovery.own_paths import OwnPaths
-from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Tree
-from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
 from tracesidecar.tail.options import SourceOptions
@@ -79,19 +76,16 @@ def find_moved(
 
 def _list(sources: Sequence[SourceOptions], tree: Tree, hidden: Iterable[str]) -> Iterator[_Found]:
     globs = SourceGlobs(sources)
-    files, turns = FileTable(sources), Turns()
-    discovery = Discovery(
+    walk = build_walk(
+        sources,
         tree,
         globs,
-        RotatedNames(globs, tree),
-        files,
-        DirectoryMounts(globs, tree),
+        FileTable(sources),
         own=OwnPaths((), folders=hidden),
         progress=Progress(),
-        admission=Admission(sources, files, turns),
-        turns=turns,
+        turns=Turns(),
     )
-    for location in discovery.walk(full=True).unknown:
+    for location in walk.discovery.walk(full=True).unknown:
         try:
             status = tree.stat(location.path)
         except OSError:

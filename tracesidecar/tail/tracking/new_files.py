@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from tracesidecar.model import Checkpoint
 from tracesidecar.rotation import rank_in_family
+from tracesidecar.tail.discovery.file_locator import FileLocator
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.tree import Tree
-from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.reading.compressed import ArchiveError
 from tracesidecar.tail.reading.open_files import OpenedFile
@@ -57,7 +57,7 @@ class NewFiles:
     def __init__(
         self,
         files: FileTable,
-        discovery: Discovery,
+        locator: FileLocator,
         opener: CandidateOpener,
         continuations: Continuations,
         lifecycle: Lifecycle,
@@ -71,7 +71,7 @@ class NewFiles:
         self._originals = originals
         self._tree = tree
         self._files = files
-        self._discovery = discovery
+        self._locator = locator
         self._opener = opener
         self._continuations = continuations
         self._lifecycle = lifecycle
@@ -366,7 +366,7 @@ class NewFiles:
         return not (
             original.directory is file.directory
             and original.name == family
-            and self._discovery.is_matched(original)
+            and self._locator.is_matched(original)
         )
 
     def _may_be_copy_of_new(self, file: File, family: Collection[File]) -> bool:
@@ -406,7 +406,7 @@ class NewFiles:
     def is_sure_to_be_new(self, file: File) -> bool:
         """Return whether a file that may be a copy in progress is a file of its own in any case."""
         return not self._opener.is_replaced(file) and (
-            self._discovery.has_matched(file) or self._continuations.was_there_at_start(file)
+            self._locator.has_matched(file) or self._continuations.was_there_at_start(file)
         )
 
     def _is_mere_copy(self, file: File, original: File) -> bool:
@@ -416,13 +416,13 @@ class NewFiles:
         ever had a followed name was written under it. A copy of the file that is still written
         (logrotate's `copy`), or an archive beside what it was made of (`gzip -k`), never had one.
         """
-        if self._discovery.has_matched(file):
+        if self._locator.has_matched(file):
             return False
         is_archive_of_it = file.directory is original.directory and file.name in (
             f"{original.name}.gz",
             f"{original.name}.zst",
         )
-        appeared_beside_it = self._discovery.is_matched(
+        appeared_beside_it = self._locator.is_matched(
             original
         ) and not self._continuations.was_there_at_start(file)
         return (is_archive_of_it or appeared_beside_it) and self._continuations.is_contained(

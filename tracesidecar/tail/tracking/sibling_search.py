@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tracesidecar.rotation import rank_in_family
 from tracesidecar.tail.discovery.admission import Admission
+from tracesidecar.tail.discovery.file_locator import FileLocator
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
@@ -48,6 +49,7 @@ class SiblingSearch:
         continuations: Continuations,
         lifecycle: Lifecycle,
         *,
+        locator: FileLocator,
         admission: Admission,
         tree: Tree,
         scan: ScanContext,
@@ -59,6 +61,7 @@ class SiblingSearch:
         self._tree = tree
         self._files = files
         self._discovery = discovery
+        self._locator = locator
         self._opener = opener
         self._continuations = continuations
         self._lifecycle = lifecycle
@@ -71,14 +74,14 @@ class SiblingSearch:
 
         That is done once for all files of a directory.
         """
-        if self._discovery.note_rotated(old, modified_ns):
+        if self._locator.note_rotated(old, modified_ns):
             self._rotated_in[old.directory] = None
 
     def search_rotated(self) -> None:
         """Register what came and went under names from which files were rotated away."""
         directories, self._rotated_in = self._rotated_in, {}
         for directory in directories:
-            for location in self._discovery.search_rotated(directory):
+            for location in self._locator.search_rotated(directory):
                 try:
                     status = self._tree.stat(location.path)
                 except OSError:
@@ -121,7 +124,7 @@ class SiblingSearch:
         families = {rank_in_family(orphan.name)[0] for orphan in orphans}
         siblings = [
             sibling
-            for sibling in self._discovery.siblings(directory)
+            for sibling in self._locator.list_siblings(directory)
             if sibling.name not in search.considered
         ]
         siblings.sort(key=lambda sibling: rank_in_family(sibling.name)[0] not in families)
