@@ -43,15 +43,18 @@ from tracesidecar.tail.tracking.adoption import Adoption
 from tracesidecar.tail.tracking.candidates import CandidateOpener
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.continuation import Continuations
+from tracesidecar.tail.tracking.expiry import Expiry
 from tracesidecar.tail.tracking.identification import Identification
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.met_files import MetFiles
 from tracesidecar.tail.tracking.new_files import NewFiles
 from tracesidecar.tail.tracking.originals import Originals
 from tracesidecar.tail.tracking.replacement import Replacements
 from tracesidecar.tail.tracking.resting import RestingSegments
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 from tracesidecar.tail.tracking.sibling_search import SiblingSearch
+from tracesidecar.tail.tracking.unseen_ends import UnseenEnds
 from tracesidecar.tail.tracking.verification import Verification
 from tracesidecar.tail.turns import Turns
 
@@ -214,6 +217,8 @@ class _Tracking:
     log: SegmentLog
     continuations: Continuations
     lifecycle: Lifecycle
+    unseen_ends: UnseenEnds
+    met_files: MetFiles
     opener: CandidateOpener
     new_files: NewFiles
     siblings: SiblingSearch
@@ -227,6 +232,7 @@ def _build_tracking(
     files, open_files, fingerprinter = shared.files, holding.open_files, shared.fingerprinter
     log = SegmentLog(shared.store, files, holding.held_files)
     continuations = Continuations(files, open_files, fingerprinter, finding.schedule)
+    unseen_ends, met_files = UnseenEnds(), MetFiles()
     lifecycle = Lifecycle(
         files=files,
         directory_mounts=finding.walk.directory_mounts,
@@ -234,6 +240,8 @@ def _build_tracking(
         schedule=finding.schedule,
         continuations=continuations,
         log=log,
+        unseen_ends=unseen_ends,
+        met_files=met_files,
         scan=shared.scan,
         at=at,
     )
@@ -272,7 +280,16 @@ def _build_tracking(
         register=new_files.register,
     )
     return _Tracking(
-        log, continuations, lifecycle, opener, new_files, siblings, landmarks, verification
+        log=log,
+        continuations=continuations,
+        lifecycle=lifecycle,
+        unseen_ends=unseen_ends,
+        met_files=met_files,
+        opener=opener,
+        new_files=new_files,
+        siblings=siblings,
+        landmarks=landmarks,
+        verification=verification,
     )
 
 
@@ -364,6 +381,16 @@ def _build_scan_sequence(
         siblings=tracking.siblings,
         continuations=tracking.continuations,
         lifecycle=tracking.lifecycle,
+        expiry=Expiry(
+            shared.files,
+            tracking.continuations,
+            tracking.lifecycle,
+            directory_mounts=finding.walk.directory_mounts,
+            held_files=held_files,
+            unseen_ends=tracking.unseen_ends,
+            scan=shared.scan,
+        ),
+        unseen_ends=tracking.unseen_ends,
         resting=resting,
         held_files=held_files,
         log=tracking.log,
@@ -375,7 +402,7 @@ def _build_scan_sequence(
             shared.files,
             held_files,
             tracking.continuations,
-            tracking.lifecycle,
+            tracking.unseen_ends,
             inventory=inventory,
             held_limit=held_limit,
         ),
@@ -419,6 +446,7 @@ def _build_poll_cycle(
         arrivals=groups.holding.arrivals,
         notices=groups.holding.notices,
         lifecycle=lifecycle,
+        met_files=groups.tracking.met_files,
         files=files,
         watcher=watcher,
         poll_interval=poll_interval,

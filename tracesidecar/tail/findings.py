@@ -8,7 +8,7 @@ from tracesidecar.tail.inventory import Inventory
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import Loss, Remark, Scan, WarningKind
 from tracesidecar.tail.tracking.continuation import Continuations
-from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.unseen_ends import UnseenEnds
 
 
 class Findings:
@@ -20,7 +20,7 @@ class Findings:
         files: FileTable,
         held_files: HeldFiles,
         continuations: Continuations,
-        lifecycle: Lifecycle,
+        unseen_ends: UnseenEnds,
         *,
         inventory: Inventory,
         held_limit: int,
@@ -30,7 +30,7 @@ class Findings:
         self._files = files
         self._held_files = held_files
         self._continuations = continuations
-        self._lifecycle = lifecycle
+        self._unseen_ends = unseen_ends
         self._inventory = inventory
         self._held_limit = held_limit
         self._remarked: set[tuple[WarningKind, str]] = set()
@@ -59,7 +59,7 @@ class Findings:
             tuple(remarks),
             files=len(self._files),
             waiting=len(self._continuations.waiting)
-            + self._lifecycle.unseen_ends
+            + len(self._unseen_ends)
             + self._scan.awaits_notices,
             not_regular=self._not_regular,
             deleted_bytes=deleted_bytes,

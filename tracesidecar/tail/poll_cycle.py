@@ -24,6 +24,7 @@ from tracesidecar.tail.segments import SegmentState
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.identification import Identification
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.met_files import MetFiles
 from tracesidecar.tail.tracking.new_files import NewFiles
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class PollCycle:
         arrivals: Arrivals,
         notices: NewFileNotices,
         lifecycle: Lifecycle,
+        met_files: MetFiles,
         files: FileTable,
         watcher: Watcher | None,
         poll_interval: float,
@@ -73,6 +75,7 @@ class PollCycle:
         self._arrivals = arrivals
         self._notices = notices
         self._lifecycle = lifecycle
+        self._met_files = met_files
         self._files = files
         self._watcher = watcher
         self._poll_interval = poll_interval
@@ -216,13 +219,13 @@ class PollCycle:
                 met[missed.path] = self._list_met(missed.path, missed.source)
             for file in met[missed.path]:
                 is_recent = not file.modified_ns or file.modified_ns / 1e9 >= missed.since
-                is_recent = is_recent and self._lifecycle.is_met_between(
+                is_recent = is_recent and self._met_files.is_met_between(
                     file, missed.noticed, missed.met_until
                 )
                 if is_recent and (file.device, file.inode) not in missed.seen:
                     met[missed.path].remove(file)  # each can only be one of them
                     return True
-            if self._lifecycle.take_replaced(
+            if self._met_files.take_replaced(
                 missed.path, missed.seen, missed.noticed, missed.met_until
             ):
                 return True

@@ -16,12 +16,14 @@ from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import Loss, Scan, SegmentState
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.continuation import Continuations
+from tracesidecar.tail.tracking.expiry import Expiry
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import NewFiles
 from tracesidecar.tail.tracking.resting import RestingSegments
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 from tracesidecar.tail.tracking.sibling_search import SiblingSearch
+from tracesidecar.tail.tracking.unseen_ends import UnseenEnds
 
 
 class ScanSequence:
@@ -40,6 +42,8 @@ class ScanSequence:
         siblings: SiblingSearch,
         continuations: Continuations,
         lifecycle: Lifecycle,
+        expiry: Expiry,
+        unseen_ends: UnseenEnds,
         resting: RestingSegments,
         held_files: HeldFiles,
         log: SegmentLog,
@@ -58,6 +62,8 @@ class ScanSequence:
         self._siblings = siblings
         self._continuations = continuations
         self._lifecycle = lifecycle
+        self._expiry = expiry
+        self._unseen_ends = unseen_ends
         self._resting = resting
         self._held_files = held_files
         self._log = log
@@ -86,8 +92,8 @@ class ScanSequence:
             self._lifecycle.resume()
             self._locator.recall_rotations()
         self._lifecycle.recall_suspended()
-        self._lifecycle.recall_unended()
-        must_search = not self._has_more and self._lifecycle.must_search()
+        self._expiry.recall_unended()
+        must_search = not self._has_more and self._expiry.must_search()
         searched = self._poll_cycle.visit(now, full=full or must_search)
         self._verify_suspects(is_scan=True)
         self._search_copies()
@@ -98,12 +104,12 @@ class ScanSequence:
             self._search_copies()
             self._new_files.decide_rest()
         self._has_more = self._scan.turns.has_more
-        self._lifecycle.expire(searched=searched and not self._has_more)
+        self._expiry.expire(searched=searched and not self._has_more)
         self._resting.expire()
         self._held_files.close_finished(self._lifecycle.is_finished)
         self._held_files.maintain(now)
         if not self._has_more:
-            self._lifecycle.end_first_scan()
+            self._unseen_ends.end_first_scan()
         self._is_first = False
         self._landmarks.flush()  # before anything is forgotten that has some
         self._log.flush(now)

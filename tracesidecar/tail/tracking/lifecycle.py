@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
 from tracesidecar.tail.discovery.directory_mounts import DirectoryMounts
@@ -17,29 +17,17 @@ from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.holding.held_files import HeldFiles
-from tracesidecar.tail.reading.compressed import CUT_SECONDS
 from tracesidecar.tail.scan_context import ScanContext
-from tracesidecar.tail.segments import IN_USE_NS, Loss, LossReason, Rewrite, SegmentState
+from tracesidecar.tail.segments import Loss, LossReason, Rewrite, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
+from tracesidecar.tail.tracking.met_files import MetFiles
 from tracesidecar.tail.tracking.segment_log import SegmentLog
+from tracesidecar.tail.tracking.unseen_ends import UnseenEnds
 
 _FRESH_NS = 3_000_000_000
 """A file that changed this recently is verified again in the next poll: within one tick of its
 clock a file system shows no second change.
 """
-
-_REPLACED_SECONDS = 10.0
-"""How long a notice may be late that is of a file which scans have met, and is known no longer."""
-
-_MOST_REPLACED = 1000
-
-_NOTICE_SECONDS = 0.1
-"""How much earlier than the notice of a file is read a scan may have met it."""
-
-_MOST_MET = 10_000
-
-_UNENDED_SECONDS = 60.0
-"""How often is looked for archives that count as cut off by now."""
 
 _UNSEEN_REASONS: frozenset[LossReason | None] = frozenset({"deleted", "gone", "moved"})
 """Why a file is lost that is found nowhere: a link of it shows that it is not."""
@@ -57,6 +45,8 @@ class Lifecycle:
         schedule: PollSchedule,
         continuations: Continuations,
         log: SegmentLog,
+        unseen_ends: UnseenEnds,
+        met_files: MetFiles,
         scan: ScanContext,
         at: Callable[[str], None],
     ) -> None:
@@ -67,25 +57,19 @@ class Lifecycle:
         self._schedule = schedule
         self._continuations = continuations
         self._log = log
+        self._unseen_ends = unseen_ends
+        self._met_files = met_files
         self._scan = scan
         self._at = at
-        self._is_first = True
-        self._unseen_ends: set[int] = set()
         self._recalled: set[int] = set()  # away until now, and perhaps recorded as gone
-        self._recalls_unended_at = float("-inf")
-        self._reported_ends: set[int] = set()
         self._gone: set[int] = set()  # and lost, but not forgotten yet
-        self._replaced: dict[tuple[int, int], tuple[str, float, float]] = {}
-        self._met: dict[tuple[int, int], float] = {}
 
     def create(
         self, location: FileLocation, status: os.stat_result, source: int, *, generation: int = 0
     ) -> File:
         """Make a file known that was not; it is new until it is taken."""
         directory = location.directory
-        if len(self._met) >= _MOST_MET:
-            self._met.clear()
-        self._met[status.st_dev, status.st_ino] = time.monotonic()
+        self._met_files.note(status)
         # the same number object as the directory's, where it is the same number
         device = directory.device if directory.device == status.st_dev else status.st_dev
         file = File(
@@ -149,7 +133,7 @@ class Lifecycle:
         self._log.forget(file)  # it may have been saved while it was empty
         self._schedule.forget(file)
         self._continuations.forget(file)
-        self._note_replaced(orphan)
+        self._met_files.note_replaced(orphan)
         self._held_files.release(orphan, is_copied=True)
         self._files.detach(orphan)
         self._note_found(orphan)
@@ -219,7 +203,7 @@ class Lifecycle:
         self._continuations.forget(file)
         self._schedule.forget(file)
         self._files.suspend(file)
-        self._unseen_ends.discard(file.id)
+        self._unseen_ends.discard(file)
         file.suspend()
         self._log.save(file)
 
@@ -255,15 +239,15 @@ class Lifecycle:
             self._scan.changed[file.id] = None
 
     def _note_found(self, file: File) -> None:
-        self._unseen_ends.discard(file.id)
+        self._unseen_ends.discard(file)
         if file.id in self._recalled or file.state is SegmentState.AWAY:
             self._recalled.discard(file.id)
             self._scan.recovered.append(file.id)
 
     def lose_name(self, file: File, *, is_readable: bool) -> None:
         """Note that a file's name is gone; `is_readable` if a link or descriptor still has it."""
-        if self._is_first and not is_readable and _was_in_use(file):
-            self._unseen_ends.add(file.id)
+        if not is_readable:
+            self._unseen_ends.note(file)
         file.lose_name(is_readable=is_readable)
         if is_readable:
             self._scan.changed[file.id] = None
@@ -290,7 +274,7 @@ class Lifecycle:
         former.give_up(reason)
         self._continuations.forget(former)
         self._log.save(former)
-        self._report_loss(former, kept=file.reach_offset)
+        self.report_loss(former, kept=file.reach_offset)
         self.take(file)
 
     def withhold_ends(self, files: Iterable[File]) -> None:
@@ -330,12 +314,12 @@ class Lifecycle:
             self._gone.add(file.id)
         file.give_up(reason)
         self._scan.unended.discard(file.id)
-        self._unseen_ends.discard(file.id)
+        self._unseen_ends.discard(file)
         self._recalled.discard(file.id)
         self._held_files.release(file)
         self._continuations.forget(file)
         self._log.save(file)
-        self._report_loss(file)
+        self.report_loss(file)
 
     def list_ending(self) -> frozenset[int]:
         """Return the files whose undelivered bytes nothing but this process keeps."""
@@ -361,17 +345,6 @@ class Lifecycle:
         self._scan.recovered.append(file.id)
         self._scan.changed[file.id] = None
         self._log.save(file)
-
-    def recall_unended(self) -> None:
-        """Have archives read again that end in mid-stream, once they count as cut off."""
-        if self._scan.now < self._recalls_unended_at:
-            return
-        self._recalls_unended_at = self._scan.now + _UNENDED_SECONDS
-        oldest = time.time_ns() - int(CUT_SECONDS * 1e9)
-        for segment in self._scan.unended:
-            file = self._files.get(segment)
-            if file is not None and file.modified_ns < oldest:
-                self._scan.changed[segment] = None
 
     def recover(self, file: File) -> bool:
         """Go on with a file that has a hard link, whatever it counted as while that was not seen.
@@ -401,51 +374,17 @@ class Lifecycle:
             and 0 < file.changed_ns <= time.time_ns() - _FRESH_NS
         )
 
-    def is_met_between(self, file: File, noticed: float, until: float) -> bool:
-        """Return whether a scan first met a file after, or just before, a notice was read.
-
-        And before `until`. All are times of the monotonic clock.
-        """
-        met = self._met.get((file.device, file.inode), float("-inf"))
-        return noticed - _NOTICE_SECONDS <= met <= until
-
-    def take_replaced(
-        self, path: str, seen: Collection[tuple[int, int]], noticed: float, until: float
-    ) -> bool:
-        """Return whether a scan has met a file at a path that is no longer known: once for each.
-
-        That is one of the last seconds, first met as `is_met_between` says, and none of the inodes
-        in `seen`.
-        """
-        oldest = time.monotonic() - _REPLACED_SECONDS
-        for inode, (met_at, since, met) in list(self._replaced.items()):
-            if since < oldest:
-                del self._replaced[inode]
-            elif met_at == path and inode not in seen and noticed - _NOTICE_SECONDS <= met <= until:
-                del self._replaced[inode]
-                return True
-        return False
-
-    def _note_replaced(self, file: File) -> None:
-        if len(self._replaced) >= _MOST_REPLACED:
-            self._replaced.clear()
-        if file.inode:
-            inode = file.device, file.inode
-            met = self._met.get(inode, float("-inf"))
-            self._replaced[inode] = file.path, time.monotonic(), met
-
     def forget(self, file: File) -> None:
         """Drop a segment that is over."""
-        self._note_replaced(file)
+        self._met_files.note_replaced(file)
         self._held_files.release(file)
         self._files.remove(file)
         self._scan.note_readable(file.id)
         self._scan.withheld.pop(file.id, None)
-        self._unseen_ends.discard(file.id)
+        self._unseen_ends.discard(file)
         self._recalled.discard(file.id)
         self._scan.expanded.pop(file.id, None)
         self._scan.unended.discard(file.id)
-        self._reported_ends.discard(file.id)
         self._gone.discard(file.id)
         self._continuations.forget(file)
         self._schedule.forget(file)
@@ -455,95 +394,11 @@ class Lifecycle:
         """Drop a segment that is over and was not met since the start."""
         self._log.forget_resting(segment)
 
-    def must_search(self) -> bool:
-        """Return whether a segment is about to be given up: before that, everything is listed."""
-        return any(
-            file.state is not SegmentState.DELETED
-            and (not file.is_acknowledged or file.id in self._unseen_ends)
-            for file in self._continuations.find_expired()
-        )
-
-    def expire(self, *, searched: bool) -> None:
-        """Drop the orphans that are acknowledged, and give up the others.
-
-        Those whose absence proves nothing are kept: they are away.
-
-        `searched`: every directory was listed in this scan.
-        """
-        for file in self._continuations.find_expired():
-            is_deleted = file.state is SegmentState.DELETED
-            if is_deleted and self._must_stay(file):
-                continue
-            if file.state is SegmentState.MISSING and not self._directory_mounts.proves_deletion(
-                file
-            ):
-                if file.id in self._unseen_ends and self._directory_mounts.has_ground(file):
-                    self._report_loss(file, "gone")  # its root is empty: it may be filled again
-                self.suspend(file)
-            elif (
-                is_deleted and file.is_acknowledged and not self._directory_mounts.has_ground(file)
-            ):
-                self._held_files.release(file)  # its bytes are delivered; it may still be restored
-                self.suspend(file)
-            elif is_deleted:
-                self._expire_deleted(file)
-            elif (reason := self._find_loss(file)) is None:
-                self.forget(file)
-            elif searched:
-                self.give_up(file, reason)
-
-    def _expire_deleted(self, file: File) -> None:
-        if not file.is_acknowledged or file.id in self._scan.changed:
-            return
-        if self._lacks_its_end(file):
-            self.give_up(file, "corrupt")  # nobody knows how much is missing of it
-        else:
-            self.forget(file)
-
-    def _find_loss(self, file: File) -> LossReason | None:
-        """Return why a missing file is lost that goes on nowhere, None if it has all arrived."""
-        if file.is_acknowledged and file.id in self._unseen_ends:
-            return "gone"
-        if file.id in self._scan.expanded:
-            return "bomb"
-        if file.is_acknowledged and file.id not in self._scan.changed:
-            return None
-        return file.loss or "deleted"
-
-    def _must_stay(self, file: File) -> bool:
-        """Return whether a deleted file has, or may have, something that is still needed."""
-        if self._held_files.has_grown(file):
-            return True  # somebody still writes to it
-        if not self._held_files.outlasts_its_name(file):
-            # of an archive the rest is read once the source may expand it so far
-            return file.id in self._scan.expanded
-        if file.is_acknowledged and self._lacks_its_end(file):
-            self._reported_ends.add(file.id)
-            self._report_loss(file, "corrupt")
-        return True
-
-    def _lacks_its_end(self, file: File) -> bool:
-        """Return whether a deleted archive was cut off, which is not reported yet."""
-        return (
-            file.id in self._scan.unended
-            and file.id not in self._reported_ends
-            and file.id not in self._scan.changed
-        )
-
-    @property
-    def unseen_ends(self) -> int:
-        """Return how many files went while nobody looked, and may yet be found elsewhere."""
-        return len(self._unseen_ends)
-
-    def end_first_scan(self) -> None:
-        """Note that what goes from now on goes while somebody looks."""
-        self._is_first = False
-
     def resume(self) -> None:
         """After a start, report the losses that were not acknowledged, and look for lost files."""
         for file in self._files:
             if file.state is SegmentState.LOST:
-                self._report_loss(file)
+                self.report_loss(file)
             elif file.state in (SegmentState.ENDED, SegmentState.MISSING, SegmentState.DELETED):
                 self._continuations.orphan(file)
             if file.state is SegmentState.DELETED and not self._held_files.is_kept(file):
@@ -572,14 +427,10 @@ class Lifecycle:
         self._held_files.pin(file)
         file.require_verification()  # it may have changed since it was opened
 
-    def _report_loss(self, file: File, reason: LossReason | None = None, *, kept: int = 0) -> None:
+    def report_loss(self, file: File, reason: LossReason | None = None, *, kept: int = 0) -> None:
+        """Report that the rest of a segment is lost, but for what another one has: `kept` bytes."""
         reason = reason or file.loss or "deleted"
         length = file.length if file.damage is None else file.damage.declared_size
         self._scan.losses.append(
             Loss(self._files.segment(file), reason, file.reach_offset, length, kept)
         )
-
-
-def _was_in_use(file: File) -> bool:
-    """Return whether a file was written so lately that more may have followed unseen."""
-    return file.state is SegmentState.LIVE and time.time_ns() - file.modified_ns < IN_USE_NS
