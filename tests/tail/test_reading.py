@@ -18,7 +18,7 @@ from tests.tail.follower import KEY, Follower, Writer
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, CHUNK_LINES, Checkpoint, Chunk, Rejection
 from tracesidecar.tail.options import SourceLimits
 from tracesidecar.tail.reading import compressed
-from tracesidecar.tail.reading.compressed import LINE_BYTES, SMALLEST_INPUT_BYTES
+from tracesidecar.tail.reading.expansion import LINE_BYTES, SMALL_ARCHIVE_BYTES, SMALL_ARCHIVES
 from tracesidecar.units import Size
 
 MIB = 1 << 20
@@ -325,7 +325,7 @@ def test_a_bomb_waits_at_the_ratio_and_goes_on_with_a_higher_one(
     bomb.write_bytes(packed)
     (follower.traces / "good.jsonl").write_bytes(b'{"good":1}\n')
     follower.turns()
-    allowed = 100 * max(SMALLEST_INPUT_BYTES, len(packed))
+    allowed = 100 * max(SMALL_ARCHIVE_BYTES, len(packed))
     counted = max(sum(len(line) + 1 for line in follower.lines), LINE_BYTES * len(follower.lines))
     assert 0 < counted <= allowed + 2 * LINE_BYTES
     assert b'{"good":1}' in follower.lines
@@ -435,3 +435,27 @@ def test_two_readers_apart_in_one_archive_do_not_decompress_it_from_the_beginnin
             else:
                 behind = chunk.next
     assert len(begun) <= 4
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_some_small_archives_an_hour_may_expand_far_and_the_others_wait(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, suffix: str
+) -> None:
+    """Each of any number of archives of 400 bytes could become 6 MiB."""
+    follower = follow(include=(f"{tmp_path}/traces/*",), limits=SourceLimits(ratio=10))
+    pack = gzip.compress if suffix == "gz" else zstandard.compress
+    trap = b'{"x":"%s"}\n' % (b"x" * 300_000)
+    for number in range(SMALL_ARCHIVES + 5):
+        (follower.traces / f"{number:02}.jsonl.{suffix}").write_bytes(pack(b"%d" % number + trap))
+    follower.turns(3)
+    assert len(follower.lines) == SMALL_ARCHIVES
+    assert [(each.limit, each.waiting) for each in follower.last.limits] == [("ratio", 5)]
+    usual = b'{"id":"%s"}\n' % hashlib.sha256(b"").hexdigest().encode()
+    (follower.traces / f"usual.jsonl.{suffix}").write_bytes(pack(usual))
+    follower.turns(3)
+    assert follower.lines[SMALL_ARCHIVES:] == [usual.rstrip()]
+    follower.now += 3600
+    follower.turns(6)
+    assert len(follower.lines) == SMALL_ARCHIVES + 6
+    assert not follower.last.limits
+    assert follower.losses == []

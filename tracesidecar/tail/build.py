@@ -32,6 +32,8 @@ from tracesidecar.tail.inventory import Inventory
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.poll_cycle import PollCycle
 from tracesidecar.tail.reading.descriptors import descriptor_limit
+from tracesidecar.tail.reading.expanded_archives import ExpandedArchives
+from tracesidecar.tail.reading.expansion import ExpansionLimit
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.reading.reader import SegmentReader
 from tracesidecar.tail.scan_context import ScanContext
@@ -123,11 +125,13 @@ class _Shared:
     tree: Tree
     fingerprinter: Fingerprinter
     scan: ScanContext
+    expansion_limits: Sequence[ExpansionLimit]
 
 
 def _share(
     sources: Sequence[SourceOptions], store: SegmentStore, key: bytes, progress: Progress
 ) -> _Shared:
+    scan = ScanContext(progress, Turns(len(sources)))
     return _Shared(
         sources=sources,
         store=store,
@@ -135,7 +139,8 @@ def _share(
         globs=SourceGlobs(sources),
         tree=Tree(sources, most_kept=descriptor_limit() // 8),
         fingerprinter=Fingerprinter(key),
-        scan=ScanContext(progress, Turns(len(sources))),
+        scan=scan,
+        expansion_limits=[ExpansionLimit(each.limits.ratio, lambda: scan.now) for each in sources],
     )
 
 
@@ -194,6 +199,7 @@ def _build_holding(
         tree=shared.tree,
         owners=finding.owners,
         own=finding.own,
+        expansion_limits=shared.expansion_limits,
     )
     link_budget = LinkBudget(shared.sources)
     held_files = HeldFiles(
@@ -397,6 +403,7 @@ def _build_scan_sequence(
         landmarks=tracking.landmarks,
         files=shared.files,
         scan=shared.scan,
+        expanded=ExpandedArchives(shared.files, shared.expansion_limits, shared.scan),
         findings=Findings(
             shared.scan,
             shared.files,

@@ -13,6 +13,7 @@ from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.holding.link_budget import LinkBudget
 from tracesidecar.tail.limits import ReachedLimit
 from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.reading.expansion import Expansion
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import (
     READABLE_STATES,
@@ -151,21 +152,21 @@ class Inventory:
 
     def list_reached_limits(self) -> tuple[ReachedLimit, ...]:
         """Return the budgets at which sources wait, in the order of the sources."""
-        expanded: dict[int, list[File]] = {}
-        for segment, ratio in self._scan.expanded.items():
+        expanded: dict[int, list[tuple[File, Expansion]]] = {}
+        for segment, expansion in self._scan.expanded.items():
             file = self._files.get(segment)
-            if ratio and file is not None and file.state in READABLE_STATES:
-                expanded.setdefault(file.source, []).append(file)
+            if expansion and file is not None and file.state in READABLE_STATES:
+                expanded.setdefault(file.source, []).append((file, expansion))
         ratios = (
             ReachedLimit(
                 self._source_names[source],
                 "ratio",
-                max(self._scan.expanded[file.id] for file in files),
+                max(expansion.times for _, expansion in archives),
                 self._sources[source].limits.ratio,
-                len(files),
-                files[0].path,
+                len(archives),
+                archives[0][0].path,
             )
-            for source, files in sorted(expanded.items())
+            for source, archives in sorted(expanded.items())
         )
         return (*self._admission.list_reached(), *self._link_budget.list_reached(), *ratios)
 

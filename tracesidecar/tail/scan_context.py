@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tracesidecar.progress import Progress
+from tracesidecar.tail.reading.expansion import Expansion
 from tracesidecar.tail.segments import Loss, LossReason, Remark, Rewrite, WarningKind
 from tracesidecar.tail.turns import Turns
 
@@ -24,8 +25,8 @@ class ScanContext:
     Readers add to it between two polls: the segments whose files they found `broken` (the next poll
     verifies those), and what they could not read. `unreadable` has the segments whose files cannot
     be read now; `withheld` those that must not be, and why. `expanded` has the archives
-    that wait because they expand too much, with how many times their size that is so far; 0 for
-    those of which only a reader can say after a start. `unended` has the archives that were read
+    that wait because they expand too much; None for those of which only a reader can say after a
+    start. `unended` has the archives that were read
     to where they end for now, in mid-stream. If saving fails at the end of a poll, its findings
     stay for the next one. `awaits_notices`: whether files were lost is said once all notices of
     the time before have been read. Every piece of work is noted in `progress`, and `turns` says for
@@ -43,7 +44,7 @@ class ScanContext:
     broken: dict[int, LossReason] = field(default_factory=dict)
     unreadable: dict[int, ReadFailure] = field(default_factory=dict)
     withheld: dict[int, WarningKind] = field(default_factory=dict)
-    expanded: dict[int, int] = field(default_factory=dict)
+    expanded: dict[int, Expansion | None] = field(default_factory=dict)
     unended: set[int] = field(default_factory=set)
     awaits_notices: bool = False
     remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.findings import Findings
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.poll_cycle import PollCycle
+from tracesidecar.tail.reading.expanded_archives import ExpandedArchives
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import Loss, Scan, SegmentState
 from tracesidecar.tail.tracking.changes import Changes
@@ -50,6 +51,7 @@ class ScanSequence:
         landmarks: LandmarkKeeper,
         files: FileTable,
         scan: ScanContext,
+        expanded: ExpandedArchives,
         findings: Findings,
     ) -> None:
         self._tree = tree
@@ -70,6 +72,7 @@ class ScanSequence:
         self._landmarks = landmarks
         self._files = files
         self._scan = scan
+        self._expanded = expanded
         self._findings = findings
         self._is_first = True
         self._has_more = False
@@ -93,6 +96,7 @@ class ScanSequence:
             self._locator.recall_rotations()
         self._lifecycle.recall_suspended()
         self._expiry.recall_unended()
+        self._expanded.recall()
         must_search = not self._has_more and self._expiry.must_search()
         searched = self._poll_cycle.visit(now, full=full or must_search)
         self._verify_suspects(is_scan=True)

@@ -18,13 +18,7 @@ from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from tracesidecar.model import CHUNK_BYTES, Compression
-
-SMALLEST_INPUT_BYTES = 32 << 10
-"""So much counts as input at least: one line of 3 MiB, all of one character, is no trap."""
-
-LINE_BYTES = 64
-"""So much counts for a line at least, on average: its row in a lake has ids and digests however
-short the line is, and no compression makes these smaller."""
+from tracesidecar.tail.reading.expansion import LINE_BYTES, Expansion, ExpansionLimit
 
 _INPUT_BYTES = 64 * 1024
 _OUTPUT_BYTES = 256 * 1024
@@ -119,16 +113,19 @@ class ArchiveFile:
         compression: Compression,
         *,
         window: int,
-        ratio: int,
+        limit: ExpansionLimit,
+        archive: int = 0,
         known: int = 0,
     ) -> None:
         """`window` is the most that is kept, in decompressed bytes.
 
-        The content may count `ratio` times the input. Its first `known` bytes can be read in any
-        case: they were read before, perhaps by a higher limit, and identify the file.
+        `limit` says how far the content of this `archive` may expand. Its first `known` bytes can
+        be read in any case: they were read before, perhaps by a higher limit, and identify the
+        file.
         """
         self._descriptor = descriptor
-        self._ratio = ratio
+        self._limit = limit
+        self._archive = archive
         self._known = known
         self._compression: Compression = compression
         self._window = window
@@ -148,8 +145,8 @@ class ArchiveFile:
         return self._damage
 
     @property
-    def expansion(self) -> int:
-        """Return how many times its input the content is; 0 while that is within the limit."""
+    def expansion(self) -> Expansion | None:
+        """Return how far the content expands, None while that is within the limit."""
         return self._stream.expansion
 
     @property
@@ -169,7 +166,9 @@ class ArchiveFile:
 
     def pread(self, length: int, offset: int) -> bytes:
         """Return up to `length` decompressed bytes; fewer only where the file ends for now."""
-        if offset < self._start:
+        expansion = self._stream.expansion
+        has_turn = expansion and expansion.is_postponed and self._limit.has_turn
+        if offset < self._start or has_turn:
             self._restart()
         while self._start + len(self._held) < offset + length and (data := self._inflate()):
             self._held += data
@@ -202,7 +201,9 @@ class ArchiveFile:
             self._start += surplus
 
     def _restart(self) -> None:
-        self._stream = _Stream(self._descriptor, self._compression, self._ratio, self._known)
+        self._stream = _Stream(
+            self._descriptor, self._compression, self._limit, self._archive, self._known
+        )
         self._damage = None
         self._held = bytearray()
         self._start = self._memory_bytes = 0
@@ -214,9 +215,17 @@ class _Stream:
     A file that ends too early may still grow, and is read again then.
     """
 
-    def __init__(self, descriptor: int, compression: Compression, ratio: int, known: int) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        compression: Compression,
+        limit: ExpansionLimit,
+        archive: int,
+        known: int,
+    ) -> None:
         self._descriptor = descriptor
-        self._ratio = ratio
+        self._limit = limit
+        self._archive = archive
         self._known = known
         self._is_gzip = compression == "gzip"
         self._offset = 0
@@ -234,7 +243,7 @@ class _Stream:
         self._salvaged: Iterator[bytes] | None = None
         self._incomplete_at: tuple[int, int] | None = None
         self._damaged_at = 0
-        self.expansion = 0
+        self.expansion: Expansion | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -341,7 +350,7 @@ class _Stream:
             if not self._pending:
                 return b""
             if data := self._step():
-                return self._limit(data)
+                return self._limit_output(data)
 
     def _has_hardly_content(self) -> bool:
         """Return whether the input has far less content than any that a compressor made of lines.
@@ -400,28 +409,35 @@ class _Stream:
 
     def _next_salvaged(self, salvaged: Iterator[bytes]) -> bytes:
         for data in salvaged:
-            return self._limit(data)
+            return self._limit_output(data)
         raise ArchiveError("corrupt")
 
-    def _limit(self, data: bytes) -> bytes:
+    def _limit_output(self, data: bytes) -> bytes:
         """Return what of some output is within the limit.
 
         The input read so far counts, but not zeros between members, which may be a hole.
         """
-        read = max(self._offset - self._zeros, SMALLEST_INPUT_BYTES)
         lines = self._lines + data.count(b"\n")
-        before = max(self._produced, LINE_BYTES * self._lines)
-        counted = max(self._produced + len(data), LINE_BYTES * lines)
-        if counted > self._ratio * read:
-            # as if its lines were equally long: a piece is small
-            share = (self._ratio * read - before) * len(data) // (counted - before)
-            allowed = max(0, share, self._known - self._produced)
-            if allowed < len(data):
-                self.expansion = -(-counted // read)
-                data = data[:allowed]
+        if self._produced + len(data) > self._known:
+            data = self._cut(data, lines)
         self._lines = lines
         self._produced += len(data)
         return data
+
+    def _cut(self, data: bytes, lines: int) -> bytes:
+        read = self._offset - self._zeros
+        before = max(self._produced, LINE_BYTES * self._lines)
+        counted = max(self._produced + len(data), LINE_BYTES * lines)
+        limit = self._limit.find_limit(self._archive, read, counted)
+        if counted <= limit:
+            return data
+        # as if its lines were equally long: a piece is small
+        share = (limit - before) * len(data) // (counted - before)
+        allowed = max(0, share, self._known - self._produced)
+        if allowed < len(data):
+            is_postponed = self._limit.is_postponed(self._archive, read)
+            self.expansion = Expansion(-(-counted // max(1, read)), is_postponed)
+        return data[:allowed]
 
     def _salvage(self) -> Iterator[bytes]:
         """Yield what the input that could not be decompressed holds before the damage.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -19,6 +19,7 @@ from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.reading.compressed import ArchiveFile, compression_of
 from tracesidecar.tail.reading.descriptors import Descriptors, descriptor_limit
+from tracesidecar.tail.reading.expansion import ExpansionLimit
 from tracesidecar.tail.segments import SegmentState, WarningKind
 
 _WINDOW_BYTES = 4 * CHUNK_BYTES
@@ -90,8 +91,11 @@ class OpenFiles:
         tree: Tree,
         owners: Owners,
         own: OwnPaths,
+        expansion_limits: Sequence[ExpansionLimit],
     ) -> None:
+        """`expansion_limits` say how far archives may expand, in the order of the sources."""
         self._own = own
+        self._expansion_limits = expansion_limits
         self._tree = tree
         self._owners = owners
         self._files = files
@@ -403,9 +407,13 @@ class OpenFiles:
                     yield positions, archive
 
     def _begin_archive(self, file: File, descriptor: int, window: int) -> ArchiveFile:
-        ratio = self._files.options(file).limits.ratio
         return ArchiveFile(
-            descriptor, file.compression, window=window, ratio=ratio, known=file.reach_offset
+            descriptor,
+            file.compression,
+            window=window,
+            limit=self._expansion_limits[file.source],
+            archive=file.id,
+            known=file.reach_offset,
         )
 
     def _note_closed(self, segment: int) -> None:

@@ -417,7 +417,7 @@ class Lifecycle:
                 # compressed size for it.
                 self._scan.changed[file.id] = None
                 if file.state is SegmentState.DELETED:
-                    self._scan.expanded[file.id] = 0
+                    self._scan.expanded[file.id] = None
             if file.state in (SegmentState.ENDED, SegmentState.LOST):
                 self._files.detach(file)
 

@@ -7,6 +7,7 @@ if it begins as that did, and has the same bytes before the place up to which th
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.compressed import ArchiveFile
+from tracesidecar.tail.reading.expansion import ExpansionLimit
 from tracesidecar.tail.reading.open_files import OpenedFile, PlainFile
 from tracesidecar.tail.segments import SegmentRecord
 from tracesidecar.tail.turns import Turns
@@ -113,7 +115,7 @@ def _is_same(
                 descriptor,
                 record.compression,
                 window=CHUNK_BYTES,
-                ratio=file.source.limits.ratio,
+                limit=ExpansionLimit(file.source.limits.ratio, time.monotonic),
                 known=reach.offset,
             )
         )
