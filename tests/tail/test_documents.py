@@ -204,6 +204,9 @@ class _Counted:
         self.taken += len(found)
         return found
 
+    def find_data(self, offset: int) -> int:
+        return offset
+
 
 def test_waiting_for_the_end_of_a_long_document_does_not_read_it_again_and_again() -> None:
     source, chunker = _Counted(), DocumentChunker(b"k" * 32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import get_args
 
 from tracesidecar.batch import BatchSpec
@@ -17,7 +16,8 @@ from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.pipeline import SinkCursors, SinkState, WorkerContext
 from tracesidecar.sinks import SinkOptions, build_sink, destination_key_of, keeps_records
-from tracesidecar.tail import SourceOptions
+from tracesidecar.tail import SegmentView, SourceOptions
+from tracesidecar.tail.tailer import Tailer
 
 
 class SinkBuilder:
@@ -79,30 +79,33 @@ class SinkBuilder:
         """Let a sink that is new, or has a new destination, start where its options say."""
         sinks, destination = self._journal.sinks, destination_key_of(options)
         if destination != sinks.find_destination(options.name):
-            reached = _current_ends(context, options) if options.start == "now" else {}
+            reached = _current_ends(context, sources, options) if options.start == "now" else {}
             sinks.begin(options.name, destination, reached)
         names = (source.name for source in sources)
         sinks.note_sources(options.name, {name: options.takes(name) for name in names})
 
 
-def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Checkpoint]:
+def _current_ends(
+    context: WorkerContext, sources: Sequence[SourceOptions], options: SinkOptions
+) -> dict[int, Checkpoint]:
     """Return the end of the last whole line of every segment that is there now.
 
-    Of a file that cannot be read it is the size, without a digest (`LateBeginnings`).
+    Of a file that cannot be read it is the size, without a digest (`LateBeginnings`). The states
+    are made when more of the files is read: to count lines may take long.
     """
     context.intake.scan(full=True)
     tailer, ends = context.tailer, {}
+    documents = {source.name for source in sources if source.documents}
     for segment, view in tailer.segments().items():
-        if options.takes(view.segment.source):
-            at = BEGINNING
-            while (chunk := tailer.read(segment, at)) is not None and chunk.end <= view.size:
-                at = chunk.next
-            if chunk is None and tailer.is_unreadable(segment):
-                ends[segment] = Checkpoint(view.size, b"")
-                continue
-            if encoding_of(options).interprets:
-                at = replace(at, state=context.events.state_at(segment, at.offset))
-            ends[segment] = at
+        if not options.takes(view.segment.source):
+            continue
+        if view.segment.source in documents:
+            ends[segment] = _find_end_of_documents(tailer, view)
+        elif view.state in ("live", "deleted"):
+            limit = view.size if view.compression == "none" else None
+            ends[segment] = tailer.find_end(segment, limit)
+        else:
+            ends[segment] = BEGINNING
     for waiting in tailer.list_undecided():
         if options.takes(waiting.segment.source):
             ends[waiting.segment.id] = tailer.find_end(waiting.segment.id)
@@ -110,3 +113,13 @@ def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Che
         if unread.is_new and options.takes(unread.segment.source):
             ends[unread.segment.id] = tailer.find_end(unread.segment.id)
     return ends
+
+
+def _find_end_of_documents(tailer: Tailer, view: SegmentView) -> Checkpoint:
+    """Return where the last document ends that was there when the files were looked at."""
+    at = BEGINNING
+    while (chunk := tailer.read(view.segment.id, at)) is not None and chunk.end <= view.size:
+        at = chunk.next
+    if chunk is None and tailer.is_unreadable(view.segment.id):
+        return Checkpoint(view.size, b"")
+    return at

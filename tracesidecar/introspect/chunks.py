@@ -108,6 +108,10 @@ class _Stream:
             self._held += block
         return bytes(self._held[begin : begin + length])
 
+    def find_data(self, offset: int) -> int:
+        """Return the offset: holes in a stream are read."""
+        return offset
+
 
 class _ChunkNumberer:
     def __init__(self, segment: Segment, *, documents: bool = False) -> None:

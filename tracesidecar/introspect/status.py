@@ -29,6 +29,7 @@ from tracesidecar.tail import (
     READABLE_STATES,
     LimitName,
     LinkedFiles,
+    PlainFile,
     Protection,
     ReachedLimit,
     SegmentRecord,
@@ -36,6 +37,7 @@ from tracesidecar.tail import (
     SourceSummary,
     Tree,
     find_end_of_documents,
+    find_end_of_lines,
     find_links,
     find_rest,
     is_protected,
@@ -46,7 +48,8 @@ from tracesidecar.tail import (
     set_aside_folders,
 )
 
-BLOCK_BYTES = 64 << 10
+LONGEST_BYTES = 64 << 20
+"""How long the lines of a source may be that is no longer configured."""
 
 _PROTECTIONS: dict[Protection, str] = {
     "none": "not kept",
@@ -409,9 +412,7 @@ class _JournalFigures:
         self._journal = journal
         self._committed = {row.name: row.committed_at for row in journal.sinks.load()}
         self._is_daemon_running = running is not False
-        self._longest_documents = {
-            source.name: source.max_line for source in configuration.source if source.documents
-        }
+        self._sources = {source.name: source for source in configuration.source}
         self._folders = link_folders(configuration.state_directory, configuration.source)
         self._links = find_links(self._folders)
         self._tree = Tree(configuration.source)
@@ -541,34 +542,17 @@ class _JournalFigures:
                     status = os.fstat(file.fileno())
                     if (status.st_dev, status.st_ino) != (segment.device, segment.inode):
                         continue
-                    longest = self._longest_documents.get(segment.source)
-                    if longest is None:
-                        return _end_of_last_line(file.fileno(), start, end)
-                    return find_end_of_documents(
-                        _OpenFile(file.fileno()), start, end, max_line=longest
+                    options = self._sources.get(segment.source)
+                    find = (
+                        find_end_of_documents
+                        if options is not None and options.documents
+                        else find_end_of_lines
                     )
+                    longest = LONGEST_BYTES if options is None else options.max_line
+                    return find(PlainFile(file.fileno()), start, end, max_line=longest)
             except OSError:
                 continue  # deleted, moved, or not for this user to read
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenFile:
-    descriptor: int
-
-    def pread(self, length: int, offset: int) -> bytes:
-        return os.pread(self.descriptor, length, offset)
-
-
-def _end_of_last_line(descriptor: int, start: int, end: int) -> int:
-    """Search backwards, so that only the last line is read."""
-    while start < end:
-        begin = max(start, end - BLOCK_BYTES)
-        newline = os.pread(descriptor, end - begin, begin).rfind(b"\n")
-        if newline >= 0:
-            return begin + newline + 1
-        end = begin
-    return start
 
 
 def _stat_file(segment: SegmentRecord, path: str) -> os.stat_result | None:

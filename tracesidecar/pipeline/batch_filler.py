@@ -13,7 +13,7 @@ from tracesidecar.deliver import UNANIMOUS
 from tracesidecar.errors import EncodingFailed
 from tracesidecar.model import Checkpoint, CleanChunk
 from tracesidecar.pipeline.chunk_reader import MEASURED_BYTES, ChunkReader
-from tracesidecar.pipeline.event_cache import EventCache
+from tracesidecar.pipeline.event_cache import COUNTED_BYTES, EventCache
 from tracesidecar.pipeline.intake import Intake
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.path_labels import PathLabels
@@ -183,6 +183,10 @@ class BatchFiller:
         if sink.is_finished(segment):
             return 0
         at = sink.cursor(segment)
+        if sink.interprets and not self._events.prepare(segment, at):
+            self._is_measuring = True
+            sink.postpone(segment, since, COUNTED_BYTES)
+            return 0
         final = self._are_writers_gone or self._tailer.is_writer_gone(segment)
         clean = self._chunks.next(
             segment, at, final=final, flush=final or sink.is_limited, now=self._clock()

@@ -80,7 +80,7 @@ def build_context(
         journal,
         Losses(tailer, journal, metrics),
         Rewrites(journal, metrics),
-        beginnings=LateBeginnings(tailer, journal, events.state_at),
+        beginnings=LateBeginnings(tailer, journal),
         rejected=RejectedBudget(tailer, journal, sources),
         clock=clock,
     )

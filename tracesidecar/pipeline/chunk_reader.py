@@ -200,9 +200,11 @@ class ChunkReader:
     def peek(self, segment: int, until: int) -> CleanChunk | None:
         """Return the lines of a segment's first chunk before `until`, only to interpret them.
 
-        Nothing of them is delivered, and what is rejected of them is not reported.
+        Nothing of them is delivered, and what is rejected of them is not reported. None if there is
+        no such line; while a very long one is being measured, `is_measuring` is true then.
         """
-        chunk = self._tailer.read(segment, BEGINNING, until=until)
+        limits = ReadLimits(measured_bytes=MEASURED_BYTES)
+        chunk = self._tailer.read(segment, BEGINNING, until=until, limits=limits)
         if chunk is None or chunk.end > until:
             return None
         return self._cleaner.peek(chunk)

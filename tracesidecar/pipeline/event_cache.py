@@ -16,7 +16,7 @@ from tracesidecar.dialects import (
     UnreadableState,
     decode_state,
 )
-from tracesidecar.model import CHUNK_BYTES, CleanChunk
+from tracesidecar.model import CHUNK_BYTES, Checkpoint, CleanChunk
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.file_identities import FileIdentities
 from tracesidecar.pipeline.path_labels import PathLabels
@@ -37,10 +37,15 @@ _Key = tuple[int, int, int, int, bytes]
 """Segment, start, end, version of the schema, and state."""
 
 
-class _LineCount(NamedTuple):
-    """The state at an offset up to which the lines of a segment were counted last."""
+COUNTED_BYTES = 64 << 20
+"""How much of a file is searched for newlines before others have their turn."""
+_FEW_COUNTS = 64
+"""So many files may have their lines counted before the first chunk is there that needs it."""
 
-    segment: int
+
+class _LineCount(NamedTuple):
+    """The state at an offset up to which the lines of a segment were counted."""
+
     offset: int
     schema: int
     state: bytes
@@ -68,7 +73,8 @@ class EventCache:
         self._limit = cache_bytes
         self._cache: OrderedDict[_Key, Interpretation] = OrderedDict()
         self._cached_bytes = 0
-        self._line_count = _LineCount(0, 0, 0, b"")
+        self._counting: dict[int, _LineCount] = {}
+        self._counted: OrderedDict[int, _LineCount] = OrderedDict()
         self._has_warned = False
 
     @property
@@ -96,22 +102,48 @@ class EventCache:
 
         It has what the file's first lines say, and the number of lines before the offset.
         """
-        known = self._line_count
-        if (known.segment, known.schema) != (segment, schema) or not (
-            CHUNK_BYTES <= known.offset <= offset
-        ):
+        while not self._count(segment, offset, schema):
+            pass
+        return self._counted[segment].state
+
+    def prepare(self, segment: int, at: Checkpoint) -> bool:
+        """Return whether the events from a checkpoint on can be made at once.
+
+        If not, the lines before it are being counted, and it has to be asked again.
+        """
+        if at.state or at.offset <= COUNTED_BYTES:
+            return True
+        return self._count(segment, at.offset, SCHEMA_VERSION)
+
+    def _count(self, segment: int, offset: int, schema: int) -> bool:
+        """Count some more lines before an offset; return whether all of them are counted."""
+        known = self._counting.pop(segment, None) or self._counted.pop(segment, None)
+        is_new = known is None or known.schema != schema or not known.state
+        if known is None or is_new or not CHUNK_BYTES <= known.offset <= offset:
             first = self._chunks.peek(segment, offset)
             if first is None:
-                return b""
+                if self._chunks.is_measuring(segment, 0):
+                    return False
+                return self._note_counted(segment, _LineCount(offset, schema, b""))
             _, state = self._run(first, None, schema)
-            known = _LineCount(segment, first.end, schema, state)
+            known = _LineCount(first.end, schema, state)
+        if known.offset == offset:
+            return self._note_counted(segment, known)
+        found = self._tailer.count_newlines(segment, known.offset, offset, COUNTED_BYTES)
+        count, reached = found or (0, offset)
         file = decode_state(known.state)
-        file.lines += sum(
-            part.count(b"\n") + (not part)
-            for part in self._tailer.read_range(segment, known.offset, offset) or ()
-        )
-        self._line_count = _LineCount(segment, offset, schema, file.encode())
-        return self._line_count.state
+        file.lines += count
+        known = _LineCount(reached, schema, file.encode())
+        if reached == offset:
+            return self._note_counted(segment, known)
+        self._counting[segment] = known
+        return False
+
+    def _note_counted(self, segment: int, known: _LineCount) -> bool:
+        self._counted[segment] = known
+        while len(self._counted) > _FEW_COUNTS:
+            self._counted.popitem(last=False)
+        return True
 
     def _interpret(self, clean: CleanChunk, state: bytes, schema: int) -> Interpretation:
         if not clean.start:

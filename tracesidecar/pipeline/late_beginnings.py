@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
 from tracesidecar.journal import Journal
 from tracesidecar.model import BEGINNING
 from tracesidecar.pipeline.sink_cursors import SinkCursors
@@ -15,13 +12,9 @@ from tracesidecar.tail.tailer import Tailer
 class LateBeginnings:
     """Finds the places once the files can be read: until then only their sizes are known."""
 
-    def __init__(
-        self, tailer: Tailer, journal: Journal, state_at: Callable[[int, int], bytes]
-    ) -> None:
-        """`state_at` returns the interpreter's state at an offset of a segment."""
+    def __init__(self, tailer: Tailer, journal: Journal) -> None:
         self._tailer = tailer
         self._journal = journal
-        self._state_at = state_at
 
     def settle(self, sink: SinkCursors, view: SegmentView) -> bool:
         """Return whether it is known where the sink begins; it is not while nobody can read that.
@@ -40,8 +33,6 @@ class LateBeginnings:
             at = self._tailer.find_end(segment, limit.offset if is_plain else None)
         if at.offset and not at.digest:
             return False
-        if at.offset and sink.interprets:
-            at = replace(at, state=self._state_at(segment, at.offset))
         self._journal.sinks.settle(sink.name, segment, at)
         sink.advance({segment: at})
         return True

@@ -27,6 +27,8 @@ from tracesidecar.tail.limits import LimitName, ReachedLimit
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.chunker import ReadLimits, end_of_few_lines
 from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end_of_documents
+from tracesidecar.tail.reading.last_line import find_end_of_lines
+from tracesidecar.tail.reading.plain_file import PlainFile
 from tracesidecar.tail.segments import (
     READABLE_STATES,
     UNCOUNTED_REASONS,
@@ -70,6 +72,7 @@ __all__ = [
     "Loss",
     "LossReason",
     "MountIdentity",
+    "PlainFile",
     "Protection",
     "ReachedLimit",
     "ReadLimits",
@@ -89,6 +92,7 @@ __all__ = [
     "end_of_few_lines",
     "escape_glob",
     "find_end_of_documents",
+    "find_end_of_lines",
     "find_left_out",
     "find_links",
     "find_moved",

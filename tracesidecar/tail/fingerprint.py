@@ -16,6 +16,10 @@ class ByteSource(Protocol):
         """Return up to `length` bytes; fewer only where the file ends for now."""
         ...
 
+    def find_data(self, offset: int) -> int:
+        """Return where a hole at an offset ends, the offset itself if there is none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Prefix:

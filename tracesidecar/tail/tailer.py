@@ -160,6 +160,18 @@ class Tailer:
         file = self._files.get(segment)
         return None if file is None else self._reader.read_range(file, start, end)
 
+    def count_newlines(
+        self, segment: int, start: int, end: int, most_bytes: int
+    ) -> tuple[int, int] | None:
+        """Return how many newlines are in [start, end) of a file, and how far that was read.
+
+        About `most_bytes` are read. None if the file cannot be read up to `end`.
+        """
+        file = self._files.get(segment)
+        if file is None:
+            return None
+        return self._reader.count_newlines(file, start, end, most_bytes)
+
     def find_checkpoint(self, segment: int, offset: int) -> Checkpoint:
         """Return the checkpoint at an offset of a segment's file as it is now.
 

@@ -6,7 +6,6 @@ Long lines are measured before they are taken into memory.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from tracesidecar.model import CHUNK_BYTES, CHUNK_LINES, LONGEST_OPEN_BYTES
 from tracesidecar.progress import Progress
 from tracesidecar.tail.fingerprint import ByteSource
+from tracesidecar.tail.reading.holes import LongDigest, is_zeros, may_become_zeros
 
 LOOKAHEAD_BYTES = 64 * 1024
 """How far beyond the grid line the end of a chunk's last line is looked for; a longer line gets a
@@ -54,7 +54,7 @@ class ChunkSpan:
 @dataclass(slots=True)
 class _Measure:
     scanned: int
-    hasher: hashlib.blake2b
+    digest: LongDigest
     goes_on: bool = False
 
 
@@ -127,28 +127,37 @@ class Chunker:
         final: bool,
     ) -> ChunkSpan | None:
         measures = self._measures.setdefault(segment, {})
-        measure = measures.setdefault(
-            start, _Measure(start, hashlib.blake2b(key=self._key, digest_size=16))
-        )
-        newline = -1
-        limit = measure.scanned + limits.measured_bytes
+        measure = measures.setdefault(start, _Measure(start, LongDigest(self._key)))
+        newline, read_bytes = -1, 0
         measure.goes_on = False
-        while newline < 0 and (piece := source.pread(CHUNK_BYTES, measure.scanned)):
-            if measure.scanned >= limit:
+        while newline < 0 and (piece := _read_to_grid(source, measure.scanned)):
+            if read_bytes >= limits.measured_bytes:
                 measure.goes_on = True
                 return None
             self._progress.step()
+            read_bytes += len(piece)
             newline = piece.find(b"\n")
             line = piece if newline < 0 else piece[:newline]
-            measure.hasher.update(line)
+            if not final and newline < 0 and may_become_zeros(piece, measure.scanned):
+                return None
+            measure.digest.add(line)
             measure.scanned += len(line)
+            if is_zeros(line):
+                blocks = (source.find_data(measure.scanned) - measure.scanned) // CHUNK_BYTES
+                measure.digest.skip(blocks)
+                measure.scanned += blocks * CHUNK_BYTES
         if newline < 0 and not (final and measure.scanned > start):
             return None
         del measures[start]
         end = measure.scanned + (newline >= 0)
         if measure.scanned - start > max_line:
-            return ChunkSpan(end, b"", digest=measure.hasher.digest(), torn=newline < 0)
+            return ChunkSpan(end, b"", digest=measure.digest.digest(), torn=newline < 0)
         return ChunkSpan(end, source.pread(end - start, start), torn=newline < 0)
+
+
+def _read_to_grid(source: ByteSource, offset: int) -> bytes:
+    """Return what is at an offset, up to the next whole MiB of the file."""
+    return source.pread(CHUNK_BYTES - offset % CHUNK_BYTES, offset)
 
 
 def _end_of_lines(data: bytes, to_grid: int) -> int:

@@ -6,7 +6,6 @@ The decompressor stays open and only goes forward.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from isal.igzip_lib import IsalError
 
 from tracesidecar.model import CHUNK_BYTES, Compression
 from tracesidecar.tail.reading.expansion import LINE_BYTES, Expansion, ExpansionLimit
+from tracesidecar.tail.reading.holes import find_data
 
 _INPUT_BYTES = 64 * 1024
 _OUTPUT_BYTES = 256 * 1024
@@ -176,6 +176,10 @@ class ArchiveFile:
         self._memory_bytes = len(self._held) + self._stream.measure_window()
         begin = offset - self._start
         return bytes(self._held[begin : begin + length]) if begin < len(self._held) else b""
+
+    def find_data(self, offset: int) -> int:
+        """Return the offset: what is decompressed has no holes."""
+        return offset
 
     def size(self) -> int:
         """Return how many decompressed bytes are known."""
@@ -376,7 +380,7 @@ class _Stream:
             if self._zeros_read > _PADDING_BYTES:
                 self._damaged_at = self._offset
                 raise ArchiveError("corrupt")
-            data_at = _find_data(self._descriptor, self._offset)
+            data_at = find_data(self._descriptor, self._offset)
             self._zeros += data_at - self._offset
             self._pending = os.pread(self._descriptor, _INPUT_BYTES, data_at)
             self._offset = data_at + len(self._pending)
@@ -471,19 +475,6 @@ class _Stream:
         yield member.decompress(data, _OUTPUT_BYTES)
         while member.unconsumed_tail and not member.eof:
             yield member.decompress(member.unconsumed_tail, _OUTPUT_BYTES)
-
-
-def _find_data(descriptor: int, offset: int) -> int:
-    """Return where a hole at an offset ends, perhaps at the end of the file."""
-    size = os.fstat(descriptor).st_size
-    try:
-        return os.lseek(descriptor, offset, os.SEEK_DATA) if offset < size else offset
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # the rest is a hole
-            return size
-        if error.errno == errno.EINVAL:  # this file system knows no holes
-            return offset
-        raise
 
 
 def _ends_deflate(descriptor: int, member: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from tracesidecar.json_documents import (
 from tracesidecar.model import CHUNK_BYTES, CHUNK_LINES, LONGEST_OPEN_BYTES, TAIL_BYTES
 from tracesidecar.tail.fingerprint import ByteSource
 from tracesidecar.tail.reading.chunker import LOOKAHEAD_BYTES, ChunkSpan
+from tracesidecar.tail.reading.holes import LongDigest, is_zeros, may_become_zeros
 
 _GROWTH_SHARE = 8
 """An unfinished document is looked at again when it has grown by this part, or ends in a bracket.
@@ -27,7 +27,7 @@ class _LongDocument:
     """How far a document that is longer than allowed was followed."""
 
     scanned: int
-    hasher: hashlib.blake2b
+    digest: LongDigest
     finder: EndFinder
     goes_on: bool = False
 
@@ -111,30 +111,39 @@ class DocumentChunker:
         if long is None:
             long = documents[start] = _LongDocument(
                 start,
-                hashlib.blake2b(key=self._key, digest_size=16),
+                LongDigest(self._key),
                 EndFinder(source.pread(TAIL_BYTES, start)),
             )
-        limit = long.scanned + measured
+        read_bytes = 0
         long.goes_on = False
         while True:
             overlap = int(long.scanned > start)  # a newline may be the last byte of a piece
-            piece = source.pread(CHUNK_BYTES, long.scanned - overlap)
+            to_grid = CHUNK_BYTES - long.scanned % CHUNK_BYTES
+            piece = source.pread(to_grid + overlap, long.scanned - overlap)
             if len(piece) <= overlap:
                 break
-            if long.scanned >= limit:
+            if read_bytes >= measured:
                 long.goes_on = True
                 return None
+            read_bytes += len(piece)
+            added = piece[overlap:]
+            if ending is not Ending.FINAL and may_become_zeros(added, long.scanned):
+                break
             end = long.finder.feed(piece, overlap)
-            taken = piece[overlap:end] if end >= 0 else piece[overlap:]
-            long.hasher.update(taken)
+            taken = piece[overlap:end] if end >= 0 else added
+            long.digest.add(taken)
             long.scanned += len(taken)
             if end >= 0:
                 ending = Ending.FINAL
                 break
+            if is_zeros(taken):  # more of them is nothing new to the finder
+                blocks = (source.find_data(long.scanned) - long.scanned) // CHUNK_BYTES
+                long.digest.skip(blocks)
+                long.scanned += blocks * CHUNK_BYTES
         if ending is not Ending.FINAL:
             return None
         del documents[start]
-        return ChunkSpan(long.scanned, b"", digest=long.hasher.digest(), torn=True)
+        return ChunkSpan(long.scanned, b"", digest=long.digest.digest(), torn=True)
 
 
 def _end_of_documents(data: bytes, to_grid: int, max_line: int, ending: Ending) -> int:

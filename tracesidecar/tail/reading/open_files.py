@@ -20,6 +20,7 @@ from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.reading.compressed import ArchiveFile, compression_of
 from tracesidecar.tail.reading.descriptors import Descriptors, descriptor_limit
 from tracesidecar.tail.reading.expansion import ExpansionLimit
+from tracesidecar.tail.reading.plain_file import PlainFile
 from tracesidecar.tail.segments import SegmentState, WarningKind
 
 _WINDOW_BYTES = 4 * CHUNK_BYTES
@@ -35,35 +36,6 @@ _OTHER_ARCHIVES_BYTES = 64 * CHUNK_BYTES
 
 One alone may take `max_line`, for a line without an end, and a window of 128 MiB.
 """
-
-
-class PlainFile:
-    """An uncompressed file, read through a descriptor that `OpenFiles` owns."""
-
-    is_complete = False
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def pread(self, length: int, offset: int) -> bytes:
-        """Return up to `length` bytes at `offset`; fewer only at the end of the file."""
-        data = os.pread(self._descriptor, length, offset)
-        if len(data) == length or not data:
-            return data
-        parts = [data]  # one pread gives at most 2 GiB, and less after a signal
-        have = len(data)
-        while have < length and (data := os.pread(self._descriptor, length - have, offset + have)):
-            parts.append(data)
-            have += len(data)
-        return b"".join(parts)
-
-    def status(self) -> os.stat_result:
-        """Return the stat of the file as it is now."""
-        return os.fstat(self._descriptor)
-
-    def size(self) -> int:
-        """Return how long the file is now."""
-        return os.fstat(self._descriptor).st_size
 
 
 OpenedFile = PlainFile | ArchiveFile

@@ -13,7 +13,10 @@ from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.reading.chunker import USUAL_LIMITS, Chunker, ChunkSpan, ReadLimits
 from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
 from tracesidecar.tail.reading.document_chunker import DocumentChunker
+from tracesidecar.tail.reading.holes import is_zeros
+from tracesidecar.tail.reading.last_line import find_end_of_lines
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
+from tracesidecar.tail.reading.plain_file import PlainFile
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
 
@@ -112,13 +115,49 @@ class SegmentReader:
         return Checkpoint(end, b"") if end else BEGINNING
 
     def _find_end(self, opened: OpenedFile, file: File, limit: int | None) -> int:
-        at = end = 0
         last = sys.maxsize if limit is None else limit
+        options = self._files.options(file)
+        if isinstance(opened, PlainFile):
+            last = min(last, opened.size())
+            if options.documents:
+                return last
+            return find_end_of_lines(opened, 0, last, max_line=options.max_line)
+        at = end = 0
         while part := opened.pread(min(CHUNK_BYTES, last - at), at):
+            self._scan.progress.step()
             if (newline := part.rfind(b"\n")) >= 0:
                 end = at + newline + 1
             at += len(part)
-        return at if self._files.options(file).documents else end
+        return at if options.documents else end
+
+    def count_newlines(
+        self, file: File, start: int, end: int, most_bytes: int
+    ) -> tuple[int, int] | None:
+        """Return how many newlines are in a range, and how far it was read; None if it cannot be.
+
+        About `most_bytes` are read; holes are not.
+        """
+        try:
+            opened = self._open_files.open(file, start) if file.state in _READABLE else None
+            return None if opened is None else self._count_newlines(opened, start, end, most_bytes)
+        except (ArchiveError, OSError):
+            return None
+
+    def _count_newlines(
+        self, opened: OpenedFile, start: int, end: int, most_bytes: int
+    ) -> tuple[int, int] | None:
+        count = read_bytes = 0
+        while start < end and read_bytes < most_bytes:
+            piece = opened.pread(min(CHUNK_BYTES, end - start), start)
+            if not piece:
+                return None
+            self._scan.progress.step()
+            read_bytes += len(piece)
+            count += piece.count(b"\n")
+            start += len(piece)
+            if is_zeros(piece):
+                start = min(opened.find_data(start), end)
+        return count, start
 
     def is_unfinished(self, file: File, start: int, end: int) -> bool:
         """Return whether [start, end) is the beginning of one line or document, and can be read."""

@@ -23,7 +23,8 @@ from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.compressed import ArchiveFile
 from tracesidecar.tail.reading.expansion import ExpansionLimit
-from tracesidecar.tail.reading.open_files import OpenedFile, PlainFile
+from tracesidecar.tail.reading.open_files import OpenedFile
+from tracesidecar.tail.reading.plain_file import PlainFile
 from tracesidecar.tail.segments import SegmentRecord
 from tracesidecar.tail.turns import Turns
 
