@@ -9,10 +9,11 @@ import json
 import os
 import time
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,11 +21,12 @@ import zstandard
 
 from tests.ddl.lakes import rows
 from tests.lake.shipped import Shipped, kinds
-from tracesidecar.batch import MOST_MANIFEST_BYTES
+from tracesidecar.batch import MOST_MANIFEST_BYTES, Manifest, ManifestRange
 from tracesidecar.cli import main
 from tracesidecar.encode import parse_object_name
-from tracesidecar.lake import verify
+from tracesidecar.lake import findings, verify
 from tracesidecar.lake.contents import examine
+from tracesidecar.lake.coverage import Coverages
 from tracesidecar.sinks.directory import Options
 from tracesidecar.sinks.directory.folders import LakeFolders
 from tracesidecar.sinks.directory.objects import DirectoryObjects
@@ -91,6 +93,15 @@ def acts(text: str) -> bool:
     return any(not character.isprintable() for character in text if character != "\n")
 
 
+RANGE = {
+    "segment": 1, "source": "agent", "path": "a", "generation": 0, "start": 0, "end": 1, "lines": 0,
+    "refused": 0,
+}  # fmt: skip
+MANIFEST = {
+    "version": 3, "batch": "b", "sink": "lake", "time": 1, "host": "h", "program": "0",
+    "rules": "r", "fingerprint": "f", "objects": [], "ranges": [], "cuts": {}, "labels": {},
+    "redriven": False,
+}  # fmt: skip
 OBJECT = {"sha256": "0" * 64, "bytes": 1, "rows": 1}
 TIMES: tuple[dict[str, object], ...] = ({"time": 10**30}, {"time": -1}, {"time": 1 << 62})
 
@@ -99,6 +110,75 @@ def is_unreadable(shipped: Shipped) -> bool:
     """Return whether `verify` reports a manifest that is none, and nothing as found there."""
     found = verify(DirectoryObjects(Options(name="lake", type="directory", path=str(shipped.root))))
     return "unreadable" in kinds(found.problems) and not found.batches
+
+
+def test_a_million_planted_problems_are_counted_and_the_first_are_told(
+    shipped: Shipped,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(findings, "MOST_FINDINGS", 3)
+    names = [f"v1/dt=2026-01-01/dialect=a/{number}.jsonl" for number in range(5)]
+    plant(
+        shipped,
+        {
+            "objects": [{**OBJECT, "rows": 0, "name": name} for name in names],
+            "ranges": [{**RANGE, "segment": number, "start": 1} for number in range(5)],
+        },
+    )
+    verify_, *_ = commands(shipped, tmp_path)
+    assert main([*verify_, "--json"]) == 65
+    document = json.loads(capsys.readouterr().out)
+    strays = len(shipped.names)
+    assert [each["kind"] for each in document["problems"]] == ["missing"] * 3
+    assert document["problem_count"] == 5 + 5 + strays
+    assert len(document["segments"]) == 5
+    assert main(verify_) == 65
+    printed = capsys.readouterr().out
+    assert f"and {document['problem_count'] - 3} more" in printed
+    assert f"{document['problem_count']} problems" in printed
+
+
+def test_an_object_that_only_a_manifest_has_is_not_asked_for(
+    shipped: Shipped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask for 789,000 of them took minutes."""
+    missing = "v1/dt=2026-01-01/dialect=a/x.jsonl"
+    plant(shipped, {"objects": [{**OBJECT, "name": missing}]})
+    objects = DirectoryObjects(Options(name="lake", type="directory", path=str(shipped.root)))
+    read, asked = objects.read, list[str]()
+
+    def ask(name: str) -> Iterator[bytes]:
+        asked.append(name)
+        return read(name)
+
+    monkeypatch.setattr(objects, "read", ask)
+    assert "missing" in kinds(verify(objects).problems)
+    assert asked
+    assert missing not in asked
+
+
+def test_planted_redrives_and_hosts_are_judged_without_comparing_all_with_all() -> None:
+    """Each with each would be 10^8 comparisons, some minutes."""
+    many = 10_000
+    coverages = Coverages()
+    manifest = msgspec.json.decode(msgspec.json.encode(MANIFEST), type=Manifest)
+    places = ({"start": 3 * number, "end": 3 * number + 2} for number in range(many))
+    ranges = [msgspec.convert({**RANGE, **place}, ManifestRange) for place in places]
+    for is_redriven in (False, True):
+        coverages.add(msgspec.structs.replace(manifest, ranges=tuple(ranges), redriven=is_redriven))
+    for number in range(many):
+        moved = msgspec.structs.replace(ranges[1], segment=9, start=number + 1, end=number + 1)
+        coverages.add(
+            msgspec.structs.replace(manifest, host=f"h{number}", ranges=(moved,), redriven=False)
+        )
+    began = time.monotonic()
+    first, *hosts = coverages
+    assert list(first.find_unexpected_redrives()) == []
+    assert sum(1 for _ in first.gaps()) == many - 1
+    assert all(any(each.gaps()) for each in hosts)
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("name", NAMES)

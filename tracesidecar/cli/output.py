@@ -30,6 +30,21 @@ def print_json(document: Mapping[str, object]) -> None:
         sys.stdout.flush()
 
 
+def print_long_json(document: Mapping[str, object], name: str, values: Iterable[object]) -> None:
+    """Print one document with a last member that is a list, written as its values come.
+
+    The list may be too long for memory.
+    """
+    with _writing():
+        sys.stdout.write(json.dumps(document)[:-1] + f", {json.dumps(name)}: [")
+        separator = ""
+        for value in values:
+            sys.stdout.write(separator + json.dumps(value))
+            separator = ", "
+        sys.stdout.write("]}\n")
+        sys.stdout.flush()
+
+
 def print_line(text: str = "") -> None:
     """Print one line on stdout."""
     print_text(_escape(text) + "\n")

@@ -10,6 +10,7 @@ from tracesidecar.encode import FORMATS, lake_root, partition_folder
 from tracesidecar.lake.contents import examine
 from tracesidecar.lake.coverage import Coverage
 from tracesidecar.lake.findings import Proof
+from tracesidecar.lake.inventory import ObjectInventory
 from tracesidecar.lake.partitions import is_compacted
 from tracesidecar.lake.records import Compaction, compactions, manifests
 from tracesidecar.sinks import StoredObjects
@@ -59,7 +60,7 @@ class _StoreVerification:
         self._on_read = on_read
         self._begins_anywhere = begins_anywhere
         self._proof = Proof()
-        self._expected: dict[str, ManifestObject] = {}
+        self._inventory = ObjectInventory()
 
     def run(self) -> Proof:
         """Verify everything.
@@ -67,22 +68,22 @@ class _StoreVerification:
         The objects are listed before the manifests are read: an object that a batch adds in between
         is then not in the list, and one in the list has its manifest.
         """
-        existing = {name for name, _ in self._store.list("") if _OBJECT.fullmatch(name)}
+        self._inventory.note_existing(filter(_OBJECT.fullmatch, self._list()))
         for name, manifest in manifests(self._store, self._report_unreadable):
             self._check_batch(name, manifest)
-        compacted = [
-            compaction for _, compaction in compactions(self._store, self._report_unreadable)
-        ]
-        for compaction in compacted:
+        for _, compaction in compactions(self._store, self._report_unreadable):
+            self._inventory.remember(compaction)
             for each in compaction.objects:
                 self._expect(compaction.name, each)
-        for compaction in compacted:
+        for compaction in self._inventory.list_compactions():
             self._check_compaction(compaction)
-        replaced = {each.name: each for compaction in compacted for each in compaction.replaces}
-        self._check_objects(existing, replaced)
+        self._check_objects()
         for coverage in self._proof.coverages:
-            self._check_coverage(self._proof.coverages.with_former_hosts(coverage))
+            self._check_coverage(coverage)
         return self._proof
+
+    def _list(self) -> Iterator[str]:
+        return (name for name, _ in self._store.list(""))
 
     def _check_batch(self, name: str, manifest: Manifest) -> None:
         self._proof.batches += 1
@@ -116,7 +117,8 @@ class _StoreVerification:
                 f"it replaced {before} rows ({compaction.duplicates} duplicates) by {after}",
             )
         for each in compaction.replaces:
-            if self._expected.get(each.name) not in {each, None}:
+            self._inventory.note_replaced(each.name)
+            if self._inventory.find_expected(each.name) not in {each, None}:
                 self._proof.add_problem(
                     "altered",
                     each.name,
@@ -124,26 +126,38 @@ class _StoreVerification:
                 )
 
     def _expect(self, by: str, each: ManifestObject) -> None:
-        if each.name in self._expected:
+        if self._inventory.find_expected(each.name) is not None:
             self._proof.add_problem("twice", each.name, f"a second manifest lists it: {by}")
-        self._expected[each.name] = each
+        self._inventory.expect(each)
 
-    def _check_objects(self, existing: set[str], replaced: dict[str, ManifestObject]) -> None:
-        for name, each in sorted(self._expected.items()):
-            if name not in replaced:
-                self._check_object(each)
-            elif name in existing:
-                self._proof.add_note(
-                    "replaced",
-                    name,
-                    "a compaction has replaced it but not removed it yet: its rows are seen twice",
-                )
-        for name in sorted(replaced.keys() - self._expected.keys()):
+    def _check_objects(self) -> None:
+        """Check what is expected, and report what is not.
+
+        What the first list did not have may have arrived since: it is looked for in another, for to
+        ask for each object that a manifest lists would take long if there is none of them.
+        """
+        inventory = self._inventory
+        if inventory.has_missing():
+            inventory.note_arrived(self._list())
+        for each in inventory.list_expected(is_there=False, is_replaced=False):
+            self._report_missing(each)
+        for each in inventory.list_expected(is_there=True, is_replaced=False):
+            self._check_object(each)
+        for each in inventory.list_expected(is_there=True, is_replaced=True):
+            self._proof.add_note(
+                "replaced",
+                each.name,
+                "a compaction has replaced it but not removed it yet: its rows are seen twice",
+            )
+        for name in inventory.list_replaced_strays():
             self._proof.add_problem(
                 "unknown", name, "a compaction replaced it, but no manifest lists it"
             )
-        for name in sorted(existing - self._expected.keys() - replaced.keys()):
+        for name in inventory.list_strays():
             self._report_stray(name)
+
+    def _report_missing(self, each: ManifestObject) -> None:
+        self._proof.add_problem("missing", each.name, f"it should have {each.rows} rows")
 
     def _report_stray(self, name: str) -> None:
         if is_compacted(name):
@@ -161,7 +175,7 @@ class _StoreVerification:
         try:
             found = examine(each.name, self._read(each.name), each.bytes)
         except FileNotFoundError:
-            self._proof.add_problem("missing", each.name, f"it should have {each.rows} rows")
+            self._report_missing(each)
             return
         if found.bytes > each.bytes:  # it may be without end: it is not read further
             self._proof.add_problem(

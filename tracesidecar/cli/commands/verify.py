@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 from contextlib import closing
 
 from tracesidecar.cli.lake_argument import find_objects_being_sent, readable_sink
-from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress
+from tracesidecar.cli.output import complain, print_line, print_long_json, print_table, progress
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
@@ -17,6 +18,9 @@ from tracesidecar.masking import Mask
 from tracesidecar.sanitize import printable
 from tracesidecar.sinks import SinkOptions, destination_of, is_key_of, open_stored_objects
 from tracesidecar.units import format_bytes
+
+MOST_SOURCES = 1000
+"""So many sources are shown: whoever may write to a store may plant any number of them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
         complain(f"tracesidecar verify: {error}")
         return ExitCode.LEFT_BEHIND
     if arguments.json:
-        print_json(_document(sink, proof))
+        print_long_json(_document(sink, proof), "segments", _list_segments(proof))
     else:
         _print(sink, proof)
     return ExitCode.DONE if proof.holds else ExitCode.QUARANTINED
@@ -58,9 +62,7 @@ def _proof(configuration: Configuration, sink: SinkOptions) -> Proof:
             on_read=report_read,
         )
     delivered = load_deliveries(configuration.state_directory).sinks.get(sink.name)
-    if is_key_of(delivered, sink) and all(
-        coverage.key.sink != sink.name for coverage in proof.coverages
-    ):
+    if is_key_of(delivered, sink) and not proof.coverages.has_sink(sink.name):
         proof.add_problem(
             "missing",
             destination_of(sink),
@@ -82,19 +84,22 @@ def _document(sink: SinkOptions, proof: Proof) -> dict[str, object]:
         "duplicates": proof.duplicates,
         "lines": coverages.lines,
         "refused": coverages.rejected,
-        "segments": [
-            {
-                **_show_key(each.key),
-                "path": printable(each.path),
-                "end": each.end,
-                "lines": each.lines,
-                "refused": each.rejected,
-            }
-            for each in coverages
-        ],
         "problems": [_show(problem) for problem in proof.problems],
+        "problem_count": proof.problem_count,
         "notes": [_show(note) for note in proof.notes],
+        "note_count": proof.note_count,
     }
+
+
+def _list_segments(proof: Proof) -> Iterator[dict[str, object]]:
+    for each in proof.coverages:
+        yield {
+            **_show_key(each.key),
+            "path": printable(each.path),
+            "end": each.end,
+            "lines": each.lines,
+            "refused": each.rejected,
+        }
 
 
 def _show_key(key: SegmentKey) -> dict[str, str | int]:
@@ -113,29 +118,37 @@ def _show(finding: StoreFinding) -> dict[str, str]:
 
 
 def _print(sink: SinkOptions, proof: Proof) -> None:
-    for title, findings in (("Problems", proof.problems), ("Will be repaired", proof.notes)):
+    for title, findings, count in (
+        ("Problems", proof.problems, proof.problem_count),
+        ("Will be repaired", proof.notes, proof.note_count),
+    ):
         if findings:
             print_table(
                 title,
                 ("kind", "where", "what"),
                 [tuple(_show(each).values()) for each in findings],
             )
+        if count > len(findings):
+            print_line(f"and {count - len(findings)} more")
     rows = [
         (
-            printable(host),
-            printable(source),
-            len(segments),
-            format_bytes(sum(each.end for each in segments)),
-            sum(each.lines for each in segments),
-            sum(each.rejected for each in segments),
+            printable(each.host),
+            printable(each.source),
+            each.segments,
+            format_bytes(int(each.bytes)),
+            each.lines,
+            each.rejected,
         )
-        for (host, source), segments in proof.coverages.by_source().items()
+        for each in proof.coverages.sum_sources(MOST_SOURCES + 1)
     ]
-    print_table("Sources", ("host", "source", "files", "bytes", "lines", "rejected"), rows)
+    columns = ("host", "source", "files", "bytes", "lines", "rejected")
+    print_table("Sources", columns, rows[:MOST_SOURCES])
+    if len(rows) > MOST_SOURCES:
+        print_line("and more")
     verdict = (
         "every range is there, once and unaltered"
         if proof.holds
-        else f"{len(proof.problems)} problems"
+        else f"{proof.problem_count} problems"
     )
     print_line(
         f"{sink.name}: {proof.batches} batches, {proof.objects} objects, {proof.rows} rows, "
