@@ -176,6 +176,7 @@ COMPATIBLE = re.compile(
     "\ufe50-\ufe6b\uff01-\uff5e\U0001d400-\U0001d7ff]"
 )
 TOKEN_RUN = re.compile(rb"[A-Za-z0-9+/_=.-]*+")
+UNDIVIDED_RUN = re.compile(rb"(?:[ \t\r\n\[{*\\]|(?<=\\)[nrt])++|[A-Za-z0-9+/_=.%~-]++")
 TOKEN_BREAK = re.compile(rb'\\{1,16}(["nr])|"')
 COMPRESSED_START = re.compile(
     rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z"

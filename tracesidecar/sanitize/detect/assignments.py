@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
-from tracesidecar.sanitize.engine import ScanEngine, ScanPattern
+from tracesidecar.sanitize.engine import ScanEngine, ScanPattern, find_hits
 from tracesidecar.sanitize.markers import MARKER_START_BYTES, Span
 from tracesidecar.sanitize.rules import KeyClass, KeyMatcher, is_mixed, is_secret, words_of
 
 RULE = "kv-assignment"
 LONGEST_VALUE = 4096
+_STEPS_PER_HIT = 1
 _STEPS_PER_VALUE = 15
 _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
 _QUOTES = b"\"'`"
@@ -83,9 +84,8 @@ class Assignments:
         """Return the values to redact, in order."""
         found: list[Span] = []
         done = 0
-        hits = self._words.find_hits(text)
-        self._budget.spend(len(hits))
-        for end, _ in hits:
+        for end, _ in find_hits(self._words, text):
+            self._budget.spend(_STEPS_PER_HIT)
             if end > done:
                 span = self._value_after(text, end)
                 if span is not None:

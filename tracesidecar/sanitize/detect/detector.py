@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -11,8 +11,19 @@ from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect import assignments
 from tracesidecar.sanitize.detect.assignments import Assignments
-from tracesidecar.sanitize.detect.rule_conditions import Proposal, RuleCondition, rule_conditions
-from tracesidecar.sanitize.engine import Re2Match, Re2Pattern, ScanEngine, ScanPattern
+from tracesidecar.sanitize.detect.rule_conditions import (
+    Proposal,
+    RuleCondition,
+    Surroundings,
+    rule_conditions,
+)
+from tracesidecar.sanitize.engine import (
+    Re2Match,
+    Re2Pattern,
+    ScanEngine,
+    ScanPattern,
+    find_first_hits,
+)
 from tracesidecar.sanitize.markers import Span, merge_spans
 from tracesidecar.sanitize.rules import (
     NO_CUSTOM_RULES,
@@ -92,7 +103,7 @@ class Detector:
         self._budget.spend(_STEPS_PER_TEXT + len(text) // _BYTES_PER_STEP)
         found: list[Span] = []
         blobs: list[tuple[int, int]] | None = None
-        first_hits = self._prefilter.find_first_hits(text) if self._prefilter is not None else {}
+        first_hits = self._find_first_hits(text)
         # if two rules propose the same span, the first in the catalogue names it
         for i, end in sorted(first_hits.items()):
             if i == self._assignment_rule:
@@ -121,12 +132,14 @@ class Detector:
 
     def list_examined(self, text: bytes) -> list[str]:
         """Return the rules whose pattern would be run over the text."""
-        hits = self._prefilter.find_first_hits(text) if self._prefilter is not None else {}
-        return [self._rules[i].rule.id for i in hits]
+        return [self._rules[i].rule.id for i in self._find_first_hits(text)]
 
     def is_allowed(self, value: str) -> bool:
         """Return True for a value that the configuration says is never redacted."""
         return value in self._allowed
+
+    def _find_first_hits(self, text: bytes) -> Mapping[int, int]:
+        return find_first_hits(self._prefilter, text) if self._prefilter is not None else {}
 
     def _rule_spans(self, compiled: _Compiled, text: bytes, first_end: int) -> list[Span]:
         rule = compiled.rule
@@ -140,6 +153,7 @@ class Detector:
         text_from = text[start:] if start else text
         self._budget.spend(_STEPS_PER_TEXT + len(text_from) // _BYTES_PER_STEP)
         found: list[Span] = []
+        surroundings = Surroundings(text_from)
         for match in compiled.pattern.finditer(text_from):
             self._budget.spend(_STEPS_PER_SPAN)
             low, high = _find_redacted_part(match, rule.group, compiled.pattern)
@@ -150,7 +164,7 @@ class Detector:
                 continue
             whole = match.span()
             if compiled.condition is None or compiled.condition(
-                Proposal(text_from, low, high, value, text_from[whole[0] : whole[1]])
+                Proposal(text_from, low, high, value, text_from[whole[0] : whole[1]], surroundings)
             ):
                 found.append((start + low, start + high, rule.id))
         return found

@@ -18,7 +18,7 @@ from tracesidecar.sanitize.detect.decoders import (
 )
 from tracesidecar.sanitize.detect.detector import Detector
 from tracesidecar.sanitize.detect.line_wraps import join_wrapped_words
-from tracesidecar.sanitize.engine import Re2Pattern, ScanEngine, ScanPattern
+from tracesidecar.sanitize.engine import Re2Pattern, ScanEngine, ScanPattern, find_hits
 from tracesidecar.sanitize.markers import Span, merge_spans
 from tracesidecar.sanitize.prefilter import token_prefixes_of
 from tracesidecar.sanitize.rules import Rule
@@ -32,7 +32,6 @@ _DEPTH = 4
 """How many levels of base64 and of compressed data inside base64 are decoded."""
 _RUN_START = "(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24}"
 _RUN_START_LENGTH = 24
-_MOST_RUNS = 1 << 22
 _STEPS_PER_PIECE = 1
 _BYTES_PER_STEP = 300
 _CHARACTERS_PER_STEP = 100
@@ -46,7 +45,7 @@ class EncodedText:
     ) -> None:
         self._detector = detector
         self._budget = budget
-        self._run_starts = engine.compile("runs", [ScanPattern(0, _RUN_START)], limit=_MOST_RUNS)
+        self._run_starts = engine.compile("runs", [ScanPattern(0, _RUN_START)])
         self._tokens = {
             rule.id: prefixes for rule in rules if (prefixes := token_prefixes_of(rule))
         }
@@ -147,7 +146,7 @@ class EncodedText:
 
     def _base64_runs(self, text: bytes) -> Iterator[tuple[int, int]]:
         done = 0
-        for hit, _ in self._run_starts.find_hits(text):
+        for hit, _ in find_hits(self._run_starts, text):
             at = hit - _RUN_START_LENGTH
             while at >= done and (run := patterns.BASE64_RUN.match(text, at)) is not None:
                 yield at, run.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -19,6 +20,23 @@ from tracesidecar.sanitize.rules import (
 )
 
 
+class Surroundings:
+    """Where patterns match in a text, to tell what is near a span; each searches it only once."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._starts: dict[re.Pattern[bytes], list[int]] = {}
+
+    def has_within(self, pattern: re.Pattern[bytes], start: int, end: int) -> bool:
+        """Return True if a match of the pattern begins in [start, end)."""
+        starts = self._starts.get(pattern)
+        if starts is None:
+            starts = [match.start() for match in pattern.finditer(self._text)]
+            self._starts[pattern] = starts
+        first = bisect_left(starts, start)
+        return first < len(starts) and starts[first] < end
+
+
 class Proposal(NamedTuple):
     """A span that a regex proposes: text[start:end] is `value`, `match` is the whole match."""
 
@@ -27,11 +45,14 @@ class Proposal(NamedTuple):
     end: int
     value: str
     match: bytes
+    surroundings: Surroundings
 
 
 RuleCondition = Callable[[Proposal], bool]
 """Return True if the proposed span is to be redacted."""
 
+_LARGEST_WEB_KEY = 16 << 10
+"""All members of a JSON Web Key are within so many bytes."""
 _PROSE = "is was in to for and or from with flag option value the a an"
 _PROSE_AFTER_FLAG = frozenset(_PROSE.split())
 
@@ -75,7 +96,9 @@ def rule_conditions(keys: KeyMatcher) -> Mapping[str, RuleCondition]:
         "markup_name": lambda proposal: _is_markup_secret(keys, proposal),
         "declared_default": lambda proposal: _is_declared_default(keys, proposal),
         "vendor_key": lambda proposal: _is_vendor_key(proposal.value),
-        "json_web_key": lambda proposal: patterns.KEY_TYPE.search(proposal.text) is not None,
+        "json_web_key": lambda proposal: proposal.surroundings.has_within(
+            patterns.KEY_TYPE, proposal.start - _LARGEST_WEB_KEY, proposal.end + _LARGEST_WEB_KEY
+        ),
         "kubernetes_secret": _is_kubernetes_secret,
     }
 
@@ -266,9 +289,10 @@ def _is_vendor_key(value: str) -> bool:
 
 
 def _is_kubernetes_secret(proposal: Proposal) -> bool:
-    around = proposal.text[max(0, proposal.start - 4096) : proposal.end + 1024]
     return (
-        patterns.SECRET_KIND.search(around) is not None
+        proposal.surroundings.has_within(
+            patterns.SECRET_KIND, proposal.start - 4096, proposal.end + 1024
+        )
         and b"{{" not in proposal.match
         and b"[REDACTED" not in proposal.match
     )

@@ -17,6 +17,7 @@ from tracesidecar.sanitize.engine.interface import (
     hit_limit_for,
 )
 from tracesidecar.sanitize.engine.re2_patterns import Re2Match, Re2Pattern, compile_pattern
+from tracesidecar.sanitize.engine.windows import find_first_hits, find_hits
 
 __all__ = [
     "HIT_LIMIT",
@@ -29,5 +30,7 @@ __all__ = [
     "TooManyHits",
     "choose_engine",
     "compile_pattern",
+    "find_first_hits",
+    "find_hits",
     "hit_limit_for",
 ]

@@ -38,7 +38,8 @@ def words_of(key: str) -> tuple[str, ...]:
     text = unicodedata.normalize("NFKC", key) if not key.isascii() else key
     if not (text.isascii() and text.isprintable()):
         text = "".join(c for c in text if unicodedata.category(c) not in {"Cf", "Cc", "Mn"})
-    text = patterns.CAMEL_END.sub(r"\1 \2", patterns.CAMEL_START.sub(r"\1 \2", text)).lower()
+    if not text.islower():
+        text = patterns.CAMEL_END.sub(r"\1 \2", patterns.CAMEL_START.sub(r"\1 \2", text)).lower()
     if not text.isascii():
         text = "".join(
             c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)
@@ -70,6 +71,8 @@ class KeyMatcher:
 
         A redaction marker inside the key is ignored.
         """
+        if key.isdigit():
+            return None
         key = patterns.MARKER_TEXT.sub("", key[-LONGEST_KEY:])
         words = words_of(key)
         if not words:
