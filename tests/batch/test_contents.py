@@ -60,8 +60,8 @@ def fill(*chunks: range, days: bool = True) -> tuple[PreparedBatch, list[int]]:
             positions=positions,
             source_lines=len(chunk),
         )
-        refused = builder.add(clean, "label", [event_of(line) for line in chunk])
-        too_large += [line.offset for line in refused]
+        rejected = builder.add(clean, "label", [event_of(line) for line in chunk])
+        too_large += [line.offset for line in rejected]
     return builder.close(), too_large
 
 
@@ -161,12 +161,12 @@ def test_an_event_that_no_format_can_write_costs_its_line_and_no_other(
         )
         for n in range(9)
     ]
-    refused = builder.add(clean, "label", events)
-    assert [(line.offset, line.reason) for line in refused] == [
+    rejected = builder.add(clean, "label", events)
+    assert [(line.offset, line.reason) for line in rejected] == [
         (2 * LENGTH, "not_encodable"),
         (7 * LENGTH, "not_encodable"),
     ]
-    assert all(line.problem.startswith("UnicodeEncodeError in ") for line in refused)
+    assert all(line.problem.startswith("UnicodeEncodeError in ") for line in rejected)
     assert (builder.failures, builder.records) == (2, 7)
     prepared = builder.close()
     assert prepared.batch is not None

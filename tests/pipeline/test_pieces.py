@@ -14,9 +14,9 @@ import pytest
 from tests.warm import warm
 from tracesidecar.batch import PreparedBatch
 from tracesidecar.config.schema import Configuration
-from tracesidecar.daemon import stock
-from tracesidecar.daemon.stock import Stock, StockTaking
+from tracesidecar.daemon import worker_snapshot
 from tracesidecar.daemon.wiring import Wiring
+from tracesidecar.daemon.worker_snapshot import SnapshotBuilder, WorkerSnapshot
 from tracesidecar.encode.jsonl import decode_lines
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
@@ -149,23 +149,26 @@ def test_what_a_batch_has_delivered_is_released_in_pieces(
     assert len(released) == files
 
 
-def test_stock_is_taken_in_pieces(traces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_is_taken_in_pieces(traces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(200):
         (traces / f"{number}.jsonl").write_bytes(b'{"n":1}\n')
 
-    async def act(worker: Worker) -> tuple[list[Stock | None], Stock | None]:
+    async def act(worker: Worker) -> tuple[list[WorkerSnapshot | None], WorkerSnapshot | None]:
         await worker.run(WorkerContext.scan, full=True)
-        monkeypatch.setattr(stock, "PIECE_SECONDS", 0.0)
-        taking = StockTaking(time.monotonic)
-        pieces: list[Stock | None] = [None]
+        monkeypatch.setattr(worker_snapshot, "PIECE_SECONDS", 0.0)
+        builder = SnapshotBuilder(time.monotonic)
+        pieces: list[WorkerSnapshot | None] = [None]
         while pieces[-1] is None:
-            pieces.append(await worker.ask(taking.go_on))
-        monkeypatch.setattr(stock, "PIECE_SECONDS", 60.0)
-        return pieces[1:], await worker.ask(StockTaking(time.monotonic).go_on)
+            pieces.append(await worker.ask(builder.go_on))
+        monkeypatch.setattr(worker_snapshot, "PIECE_SECONDS", 60.0)
+        return pieces[1:], await worker.ask(SnapshotBuilder(time.monotonic).go_on)
 
     pieces, whole = play(traces, act)
     assert len(pieces) > 2
     assert pieces[-1] is not None
     assert whole is not None
-    assert (pieces[-1].files, pieces[-1].lag) == (whole.files, whole.lag)
-    assert whole.lag.sinks["lake"].bytes == 200 * 8
+    assert pieces[-1].files == whole.files
+    assert pieces[-1].lag.at_risk_bytes == whole.lag.at_risk_bytes
+    earlier, later = pieces[-1].lag.sinks["lake"], whole.lag.sinks["lake"]
+    assert earlier.bytes == later.bytes == 200 * 8
+    assert earlier.seconds <= later.seconds  # time passes between two snapshots

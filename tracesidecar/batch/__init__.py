@@ -5,7 +5,7 @@ proves afterwards what a store received.
 """
 
 from tracesidecar.batch.builder import BatchBuilder, BatchCapacity, PreparedBatch
-from tracesidecar.batch.contents import RefusedLine, record_offsets
+from tracesidecar.batch.contents import RejectedLine, record_offsets
 from tracesidecar.batch.encoding import BatchSpec, Encoding
 from tracesidecar.batch.layout import manifest_name
 from tracesidecar.batch.manifest import (
@@ -32,7 +32,7 @@ __all__ = [
     "ManifestRange",
     "PartitionKey",
     "PreparedBatch",
-    "RefusedLine",
+    "RejectedLine",
     "decode_manifest",
     "digest_last_line",
     "encode_manifest",

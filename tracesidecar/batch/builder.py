@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.batch.contents import ChunkPart, Contents, RefusedLine, begin_contents
+from tracesidecar.batch.contents import ChunkPart, Contents, RejectedLine, begin_contents
 from tracesidecar.batch.encoding import BatchSpec
 from tracesidecar.batch.layout import manifest_name, object_file_name
 from tracesidecar.batch.manifest import (
@@ -200,7 +200,7 @@ class BatchBuilder:
         label: str,
         events: Sequence[DialectEvent] = (),
         state: bytes = b"",
-    ) -> tuple[RefusedLine, ...]:
+    ) -> tuple[RejectedLine, ...]:
         """Add a chunk, with its events and the interpreter's state after it if the sink takes them.
 
         `label` is the path as it may leave the machine. Return the lines that have an event which
@@ -214,8 +214,8 @@ class BatchBuilder:
             self._is_empty = False
         contents, segment, next_ = self._contents, clean.segment, clean.next
         before = contents.records
-        refused = contents.add(clean, events)
-        self._failures += sum(bool(line.problem) for line in refused)
+        rejected = contents.add(clean, events)
+        self._failures += sum(bool(line.problem) for line in rejected)
         self._encoded_bytes = contents.encoded_bytes
         records = contents.records - before
         self._ranges.append(
@@ -246,7 +246,7 @@ class BatchBuilder:
         self._reached[segment.id] = replace(next_, state=state) if state else next_
         self._lines += clean.lines
         self._size_bytes, self._held_bytes = contents.size_bytes, contents.held_bytes
-        return refused
+        return rejected
 
     def _name_source(self, events: Sequence[DialectEvent]) -> tuple[str, int]:
         """Return how the events of a chunk name their file."""

@@ -21,13 +21,13 @@ from tracesidecar.encode import (
     EventLinesEncoder,
     LinesEncoder,
     ParquetEncoder,
-    Refusal,
+    RejectedEvent,
     encode_within,
     encoder_for,
     escape_control_characters,
     lake_root,
     partition_folder,
-    refuse,
+    reject_event,
     severity_of,
 )
 from tracesidecar.model import CleanChunk, Record
@@ -37,7 +37,7 @@ RECORD_OVERHEAD_BYTES = 500
 
 
 _NOWHERE = PartitionKey("", "")
-"""The one partition of what is no lake."""
+"""The only partition of a batch that does not go to a lake."""
 
 
 class ChunkPart(NamedTuple):
@@ -56,8 +56,8 @@ class ChunkPart(NamedTuple):
     records: int
 
 
-class RefusedLine(NamedTuple):
-    """A line that has a record which is left out: where it begins, and the refusal of the event."""
+class RejectedLine(NamedTuple):
+    """A line with an event that becomes no record: where it begins, and why."""
 
     offset: int
     reason: str
@@ -84,7 +84,7 @@ class Contents(Protocol):
         """What is encoded so far, before compression."""
         ...
 
-    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[RefusedLine, ...]:
+    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[RejectedLine, ...]:
         """Take a chunk.
 
         Return the lines that have an event which becomes no record; these events are left out.
@@ -147,7 +147,7 @@ class RawLines:
         """The size of the lines."""
         return self.size_bytes
 
-    def add(self, clean: CleanChunk, _events: Sequence[DialectEvent]) -> tuple[RefusedLine, ...]:
+    def add(self, clean: CleanChunk, _events: Sequence[DialectEvent]) -> tuple[RejectedLine, ...]:
         """Take the lines of a chunk as they are."""
         self._encoder.add(clean.data)
         self.records += clean.lines
@@ -187,7 +187,7 @@ class EventBody(Protocol):
         """The memory that the body takes so far."""
         ...
 
-    def add(self, events: Sequence[Event], dialect: str) -> list[Refusal]:
+    def add(self, events: Sequence[Event], dialect: str) -> list[RejectedEvent]:
         """Take events; return those that become no record."""
         ...
 
@@ -243,7 +243,7 @@ class EncodedEvents:
         """The size of all bodies together."""
         return sum(each.body.size_bytes for each in self._partitions.values())
 
-    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[RefusedLine, ...]:
+    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[RejectedLine, ...]:
         """Take the events of a chunk, each into the body of its partition."""
         runs: list[_Run] = []
         run: list[Event] = []
@@ -256,18 +256,18 @@ class EncodedEvents:
             run.append(event)
         together = self._join_runs(runs)
         places = self._find_partitions(clean.segment.source, together)
-        refused: list[Refusal] = []
+        rejected: list[RejectedEvent] = []
         for key, joined in together:
             body = places[key].body
             records, held_bytes = body.records, body.held_bytes
-            refused += body.add(joined, key.dialect)
+            rejected += body.add(joined, key.dialect)
             self.records += body.records - records
             self.held_bytes += body.held_bytes - held_bytes
         if self._is_store and runs:
-            self._note_parts(clean, runs, places, {id(each.event) for each in refused})
+            self._note_parts(clean, runs, places, {id(each.event) for each in rejected})
         self._chunks += 1
         self.size_bytes += len(clean.data)
-        return _list_lines(refused + self._clock.take_refused())
+        return _list_lines(rejected + self._clock.take_rejected())
 
     def bodies(self) -> list[tuple[str, bytes, int]]:
         """Return the body of each partition."""
@@ -352,11 +352,11 @@ class EncodedEvents:
         clean: CleanChunk,
         runs: Sequence[_Run],
         places: Mapping[PartitionKey, _Partition],
-        refused: AbstractSet[int],
+        left_out: AbstractSet[int],
     ) -> None:
         """Note which lines of a chunk went where; a chunk of rejected lines is in no object.
 
-        `refused` has the identities of the events that became no record.
+        `left_out` has the identities of the events that became no record.
         """
         offsets = [line.offset for line in clean.positions] if len(runs) > 1 else []
         rejected = [rejection.start for rejection in clean.rejected]
@@ -377,8 +377,8 @@ class EncodedEvents:
                     end,
                     clean.lines if is_whole else _count(offsets, start, end),
                     len(rejected) if is_whole else _count(rejected, start, end),
-                    sum(id(event) not in refused for event in run.events)
-                    if refused
+                    sum(id(event) not in left_out for event in run.events)
+                    if left_out
                     else len(run.events),
                 )
             )
@@ -452,12 +452,12 @@ class SingleRecords:
         """The size of the records."""
         return self.size_bytes
 
-    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[RefusedLine, ...]:
+    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[RejectedLine, ...]:
         """Take the events or lines of a chunk, each as a record."""
-        refused: list[Refusal] = []
+        rejected: list[RejectedEvent] = []
         for body, dialect, event in self.encode(clean, events):
-            if isinstance(body, Refusal):
-                refused.append(body)
+            if isinstance(body, RejectedEvent):
+                rejected.append(body)
                 continue
             self.size_bytes += len(body)
             self._offsets.append(line_offset(event))
@@ -479,7 +479,7 @@ class SingleRecords:
             )
         self.records = len(self._records)
         self.held_bytes = self.size_bytes + RECORD_OVERHEAD_BYTES * self.records
-        return _list_lines(refused + self._clock.take_refused())
+        return _list_lines(rejected + self._clock.take_rejected())
 
     def bodies(self) -> list[tuple[str, bytes, int]]:
         """Return nothing: the records are single."""
@@ -499,7 +499,7 @@ class SingleRecords:
 
     def encode(
         self, clean: CleanChunk, events: Sequence[DialectEvent]
-    ) -> Iterator[tuple[bytes | Refusal, str, Event]]:
+    ) -> Iterator[tuple[bytes | RejectedEvent, str, Event]]:
         """Yield each record of a chunk, or why there is none, with its dialect and event."""
         limit, encode = self._limit, self._encode
         if encode is not None:
@@ -507,9 +507,9 @@ class SingleRecords:
                 try:
                     record = encode_within(event, encode, dialect, limit)
                 except Exception as error:  # noqa: BLE001 - a bug in one record stays in it
-                    yield refuse(event, error), dialect, event
+                    yield reject_event(event, error), dialect, event
                 else:
-                    yield Refusal(event) if record is None else record, dialect, event
+                    yield RejectedEvent(event) if record is None else record, dialect, event
             return
         first: dict[int, DialectEvent] = {}
         for each in events:
@@ -518,7 +518,7 @@ class SingleRecords:
         if self._is_text:
             lines = map(escape_control_characters, lines)
         for line, (dialect, event) in zip(lines, self._clock.date(first.values()), strict=False):
-            yield (Refusal(event) if limit and len(line) > limit else line), dialect, event
+            yield (RejectedEvent(event) if limit and len(line) > limit else line), dialect, event
 
 
 def record_offsets(
@@ -531,15 +531,15 @@ def record_offsets(
     return [
         line_offset(event)
         for body, _, event in SingleRecords(encoding, at).encode(clean, events)
-        if not isinstance(body, Refusal)
+        if not isinstance(body, RejectedEvent)
     ]
 
 
-def _list_lines(refused: Sequence[Refusal]) -> tuple[RefusedLine, ...]:
-    """Return the lines of refused events, each once, in order."""
+def _list_lines(rejected: Sequence[RejectedEvent]) -> tuple[RejectedLine, ...]:
+    """Return the lines of rejected events, each line once, in order."""
     lines = {
-        offset: RefusedLine(offset, each.reason, each.problem)
-        for each in reversed(refused)
+        offset: RejectedLine(offset, each.reason, each.problem)
+        for each in reversed(rejected)
         for offset in (line_offset(each.event),)
     }
     return tuple(lines[offset] for offset in sorted(lines))

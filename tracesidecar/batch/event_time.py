@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from tracesidecar.dialects import DialectEvent, Event
-from tracesidecar.encode import Narrowing, Refusal, refuse
+from tracesidecar.encode import Narrowing, RejectedEvent, reject_event
 
 EARLIEST_DAY = "2020-01-01"
 """An event before this day was written by a host whose clock was wrong."""
@@ -18,7 +18,7 @@ class BatchClock:
     def __init__(self, at: int, narrowing: Narrowing | None = None) -> None:
         """Take the batch's time, in seconds since the epoch, and what its sink is not given."""
         self._narrowing = narrowing
-        self._refused: list[Refusal] = []
+        self._rejected: list[RejectedEvent] = []
         moment = datetime.fromtimestamp(at, UTC)
         self._time = moment.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
         self._latest_day = (moment + timedelta(days=1)).strftime("%Y-%m-%d")
@@ -40,10 +40,10 @@ class BatchClock:
             dated.append((dialect, own))
         return dated if self._narrowing is None else list(self._narrow(dated, self._narrowing))
 
-    def take_refused(self) -> list[Refusal]:
+    def take_rejected(self) -> list[RejectedEvent]:
         """Return the events since the last call that `date` has left out."""
-        refused, self._refused = self._refused, []
-        return refused
+        rejected, self._rejected = self._rejected, []
+        return rejected
 
     def _narrow(
         self, dated: Iterable[tuple[str, Event]], narrowing: Narrowing
@@ -52,4 +52,4 @@ class BatchClock:
             try:
                 yield dialect, narrowing.narrow(event)
             except Exception as error:  # noqa: BLE001 - a bug in one event stays in it
-                self._refused.append(refuse(event, error))
+                self._rejected.append(reject_event(event, error))

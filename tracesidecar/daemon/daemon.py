@@ -36,7 +36,7 @@ from tracesidecar.early_signals import release_signals
 from tracesidecar.introspect.status import RejectedReload, StatusReport
 from tracesidecar.journal import Journal, find_remains, hold_lock, prepare_state_directory
 from tracesidecar.metrics import CounterKey, Metrics
-from tracesidecar.pipeline import DrainResult, HasHeir, LineMetrics
+from tracesidecar.pipeline import DrainResult, IsContinued, LineMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +139,15 @@ class Daemon:
         self.configuration = new
         await self._running.replace_sinks(new, change.removed, change.added)
 
-    async def restart(self, new: Configuration, has_heir: HasHeir) -> None:
+    async def restart(self, new: Configuration, is_continued: IsContinued) -> None:
         """Let a generation with the new configuration follow; return once it is built.
 
-        It goes on with those segments that have an heir.
+        It goes on with the segments for which `is_continued` returns true.
         """
         self.configuration = new
         self._restart_wanted = True
         self._has_restarted.clear()
-        self._running.service.make_way(has_heir)
+        self._running.service.make_way(is_continued)
         await self._has_restarted.wait()
 
     # ---------------------------------------------------------------- generations

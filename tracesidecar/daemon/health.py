@@ -13,7 +13,7 @@ import structlog
 
 from tracesidecar import __version__
 from tracesidecar.config import Configuration
-from tracesidecar.daemon.stock import Stock, StockTaking, Unread
+from tracesidecar.daemon.worker_snapshot import SnapshotBuilder, Unread, WorkerSnapshot
 from tracesidecar.deliver import DeliveryEvents
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.introspect.lag import Lag, LagMeter
@@ -136,9 +136,9 @@ class HealthMonitor:
         `clock` is that of the service.
         """
         self._list_troubles = list_troubles
-        self._stock: Stock | None = None
-        self._taking = StockTaking(clock)
-        self._asking: asyncio.Future[Stock | None] | None = None
+        self._snapshot: WorkerSnapshot | None = None
+        self._builder = SnapshotBuilder(clock)
+        self._asking: asyncio.Future[WorkerSnapshot | None] | None = None
         self._saved: dict[CounterKey, float] = {}
         self._service = service
         self._metrics = metrics
@@ -154,14 +154,14 @@ class HealthMonitor:
 
     async def check_health(self) -> Health:
         """Return how the service is now; the cost grows with the backlog, not with the files."""
-        return self._health(await self._take_stock())
+        return self._health(await self._take_snapshot())
 
     @property
     def stuck_seconds(self) -> float:
         """For how long the worker thread has been standing still; 0 while it moves or rests."""
         return time.monotonic() - self._service.worker.moved_at
 
-    async def _take_stock(self) -> Stock:
+    async def _take_snapshot(self) -> WorkerSnapshot:
         """Ask the worker thread; while it is at work on something large, return what it said last.
 
         Whoever asks has to know in time that it works.
@@ -169,38 +169,38 @@ class HealthMonitor:
         until = time.monotonic() + ANSWER_SECONDS
         while True:
             if self._asking is None:  # else the last question is not answered yet
-                self._taking = StockTaking(self._clock)
-                self._asking = self._service.worker.ask(self._taking.go_on)
+                self._builder = SnapshotBuilder(self._clock)
+                self._asking = self._service.worker.ask(self._builder.go_on)
             asking = self._asking
             answered, _ = await asyncio.wait([asking], timeout=until - time.monotonic())
             if not answered:
                 break
             if self._asking is asking:  # else somebody else has asked and goes on
                 self._asking = None
-            stock = asking.result()
-            if stock is not None:
-                return stock
+            snapshot = asking.result()
+            if snapshot is not None:
+                return snapshot
             if self._asking is None:
-                self._asking = self._service.worker.ask(self._taking.go_on)
-        if self._stock is None:  # the first scan of a large tree is under way
+                self._asking = self._service.worker.ask(self._builder.go_on)
+        if self._snapshot is None:  # the first scan of a large tree is under way
             options = [sink.options for sink in self._service.sinks.values()]
-            return Stock(
+            return WorkerSnapshot(
                 LagMeter(options, time.time()).report(), {}, None, self._clock(), {}, 0, (), {}
             )
-        return self._stock
+        return self._snapshot
 
     async def report(self, configuration: Configuration) -> StatusReport:
         """Return what `status` shows. The figures that /status has too are computed as there."""
-        stock, sources = await self._service.worker.ask(_take_full_stock, clock=self._clock)
-        health = self._health(stock)
+        snapshot, sources = await self._service.worker.ask(_take_full_snapshot, clock=self._clock)
+        health = self._health(snapshot)
         figures = Figures(
-            stock.lag,
+            snapshot.lag,
             states={sink.name: sink.state for sink in health.sinks},
             retries={sink.name: sink.retries for sink in health.sinks},
             sources=sources,
-            deleted_bytes=stock.scan.deleted_bytes if stock.scan else 0,
-            set_aside=stock.scan.set_aside if stock.scan else LinkedFiles(),
-            limits=stock.limits,
+            deleted_bytes=snapshot.scan.deleted_bytes if snapshot.scan else 0,
+            set_aside=snapshot.scan.set_aside if snapshot.scan else LinkedFiles(),
+            limits=snapshot.limits,
             troubles={sink.name: sink.trouble for sink in health.sinks},
         )
         report = await asyncio.to_thread(
@@ -243,31 +243,31 @@ class HealthMonitor:
         else:
             self._saved = totals
 
-    def _health(self, stock: Stock) -> Health:
+    def _health(self, snapshot: WorkerSnapshot) -> Health:
         states = self._service.sinks
-        self._stock = stock
+        self._snapshot = snapshot
         sinks = tuple(
-            self._sink_health(state, stock.lag.sinks[name])
+            self._sink_health(state, snapshot.lag.sinks[name])
             for name, state in states.items()
-            if name in stock.lag.sinks
+            if name in snapshot.lag.sinks
         )
-        why_not = tuple(self._why_not_ready(stock, sinks))
+        why_not = tuple(self._why_not_ready(snapshot, sinks))
         health = Health(
             __version__,
             is_ready=not why_not,
             why_not=why_not,
             stuck_seconds=round(self.stuck_seconds, 1),
             files=sum(
-                count for (_, state), count in stock.files.items() if state is SegmentState.LIVE
+                count for (_, state), count in snapshot.files.items() if state is SegmentState.LIVE
             ),
-            segments=sum(stock.files.values()),
-            held_bytes=stock.scan.held_bytes if stock.scan else 0,
-            at_risk_bytes=sum(stock.lag.at_risk_bytes.values()),
-            memory_bytes=sum(stock.held_bytes.values()) + stock.cached_bytes,
+            segments=sum(snapshot.files.values()),
+            held_bytes=snapshot.scan.held_bytes if snapshot.scan else 0,
+            at_risk_bytes=sum(snapshot.lag.at_risk_bytes.values()),
+            memory_bytes=sum(snapshot.held_bytes.values()) + snapshot.cached_bytes,
             sinks=sinks,
-            limits=report_limits(stock.limits),
+            limits=report_limits(snapshot.limits),
         )
-        self._set_gauges(health, stock)
+        self._set_gauges(health, snapshot)
         return health
 
     def _sink_health(self, state: SinkState, lag: Lag) -> SinkHealth:
@@ -282,8 +282,8 @@ class HealthMonitor:
             events.trouble.encode("utf-8", "backslashreplace").decode(),  # it may quote any path
         )
 
-    def _set_gauges(self, health: Health, stock: Stock) -> None:
-        metrics, names, files = self._metrics, {sink.name for sink in health.sinks}, stock.files
+    def _set_gauges(self, health: Health, snapshot: WorkerSnapshot) -> None:
+        metrics, names, files = self._metrics, {sink.name for sink in health.sinks}, snapshot.files
         for name in self._sinks - names:
             metrics.forget_sink(name)
         self._sinks = names
@@ -293,14 +293,14 @@ class HealthMonitor:
         self._counted |= files.keys()
         for source, state in self._counted:
             metrics.files.labels(source, state).set(files.get((source, state), 0))
-        unreadable = Counter(place.source for place in stock.unreadable)
+        unreadable = Counter(place.source for place in snapshot.unreadable)
         for source in {source for source, _ in self._counted} | self._troubled | unreadable.keys():
             metrics.unreadable.labels(source).set(unreadable[source])
         self._troubled |= unreadable.keys()
-        self._skipping |= stock.skipped.keys()
+        self._skipping |= snapshot.skipped.keys()
         for source, reason in self._skipping:
-            metrics.skipped.labels(source, reason).set(stock.skipped.get((source, reason), 0))
-        reached = {(each.source, each.limit) for each in stock.limits}
+            metrics.skipped.labels(source, reason).set(snapshot.skipped.get((source, reason), 0))
+        reached = {(each.source, each.limit) for each in snapshot.limits}
         self._limited |= reached
         for source, limit in self._limited:
             metrics.limit_reached.labels(source, limit).set((source, limit) in reached)
@@ -309,15 +309,17 @@ class HealthMonitor:
         metrics.at_risk_bytes.set(health.at_risk_bytes)
         metrics.memory_used.set(health.memory_bytes)
 
-    def _why_not_ready(self, stock: Stock, sinks: tuple[SinkHealth, ...]) -> Iterator[str]:
+    def _why_not_ready(
+        self, snapshot: WorkerSnapshot, sinks: tuple[SinkHealth, ...]
+    ) -> Iterator[str]:
         states, now = self._service.sinks, self._clock()
         yield from self._list_troubles()
-        unseen = now - stock.scanned_at
+        unseen = now - snapshot.scanned_at
         if self.stuck_seconds > STALL_SECONDS:
-            yield f"the worker thread has been standing still for {self.stuck_seconds:.0f} s"
+            yield describe_stuck(self.stuck_seconds)
         if problem := self._service.scans.problem:
             yield f"the files cannot be scanned now: {problem}"
-        elif stock.scan is None:
+        elif snapshot.scan is None:
             yield "the first scan of the files is not over"
         elif (
             unseen > STALL_SECONDS
@@ -327,22 +329,27 @@ class HealthMonitor:
             yield f"the files could not be scanned for {unseen:.0f} s: see the log"
         if self._service.is_stopped:
             yield "the redaction has failed its test: nothing is shipped, see the log"
-        yield from _describe_unreadable(stock.unreadable)
-        yield from _describe_unread(stock.unread, [sink.name for sink in sinks if sink.required])
-        for limit in report_limits(stock.limits):
+        yield from _describe_unreadable(snapshot.unreadable)
+        yield from _describe_unread(snapshot.unread, [sink.name for sink in sinks if sink.required])
+        for limit in report_limits(snapshot.limits):
             yield f"source {limit.source}: {limit.reason}"
         for sink in sinks:
             if reason := _stall(states[sink.name], sink, now):
                 yield reason
 
 
-def _take_full_stock(
+def describe_stuck(seconds: float) -> str:
+    """Say for how long the worker thread has not moved."""
+    return f"the worker thread has been standing still for {seconds:.0f} s"
+
+
+def _take_full_snapshot(
     context: WorkerContext, *, clock: Callable[[], float]
-) -> tuple[Stock, dict[str, SourceSummary]]:
-    taking = StockTaking(clock)
-    while (stock := taking.go_on(context)) is None:
+) -> tuple[WorkerSnapshot, dict[str, SourceSummary]]:
+    builder = SnapshotBuilder(clock)
+    while (snapshot := builder.go_on(context)) is None:
         pass
-    return stock, context.tailer.summarize()
+    return snapshot, context.tailer.summarize()
 
 
 def _describe_unreadable(places: Sequence[UnreadablePath]) -> Iterator[str]:

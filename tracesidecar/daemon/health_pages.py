@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from tracesidecar.config import DaemonOptions
-from tracesidecar.daemon.health import STALL_SECONDS, Health
+from tracesidecar.daemon.health import STALL_SECONDS, Health, describe_stuck
 from tracesidecar.daemon.http_server import HealthServer, Page
 from tracesidecar.metrics import Metrics
 
@@ -76,8 +76,7 @@ class HealthPages:
 
 def _show_alive(health: Health) -> Page:
     if health.stuck_seconds > STALL_SECONDS:
-        reason = f"the worker thread has been standing still for {health.stuck_seconds:.0f} s\n"
-        return Page(503, reason.encode())
+        return Page(503, f"{describe_stuck(health.stuck_seconds)}\n".encode())
     return Page(200, b"ok\n")
 
 

@@ -14,13 +14,13 @@ import structlog
 from tracesidecar.config import Configuration, load
 from tracesidecar.daemon.continuity import reject_repetition
 from tracesidecar.daemon.processing import interpreting_sinks
-from tracesidecar.daemon.succession import find_heirs
+from tracesidecar.daemon.succession import find_continued
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.introspect.status import RejectedReload
 from tracesidecar.journal import Journal
 from tracesidecar.logs import frames
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline import HasHeir
+from tracesidecar.pipeline import IsContinued
 
 log = structlog.get_logger()
 
@@ -42,10 +42,10 @@ class Reloadable(Protocol):
         """Change only the sinks that differ; the others go on undisturbed."""
         ...
 
-    async def restart(self, new: Configuration, has_heir: HasHeir) -> None:
+    async def restart(self, new: Configuration, is_continued: IsContinued) -> None:
         """Stop the service and start it with the new configuration; return once that has begun.
 
-        The new one goes on with those segments that have an heir.
+        The new one goes on with the segments for which `is_continued` returns true.
         """
         ...
 
@@ -125,8 +125,8 @@ class Reloader:
             log.warning("reload.needs_restart", key=key)
         new = keep_fixed(old, new)
         if change.is_core or _shares(new) != _shares(old):
-            has_heir = find_heirs(old.source, new.source, self._journal)
-            await self._daemon.restart(new, has_heir)
+            is_continued = find_continued(old.source, new.source, self._journal)
+            await self._daemon.restart(new, is_continued)
         else:
             await self._daemon.replace_sinks(new, change)
 

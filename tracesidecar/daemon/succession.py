@@ -15,7 +15,7 @@ import structlog
 
 from tracesidecar.journal import Journal
 from tracesidecar.model import Segment
-from tracesidecar.pipeline import HasHeir
+from tracesidecar.pipeline import IsContinued
 from tracesidecar.tail import (
     FollowedPaths,
     SegmentRecord,
@@ -54,13 +54,13 @@ def take_over_sources(
     journal.sources.settle(described)
 
 
-def find_heirs(
+def find_continued(
     before: Sequence[SourceOptions], after: Sequence[SourceOptions], journal: Journal
-) -> HasHeir:
-    """Return what says whether `take_over_sources` will let a segment go on after a reload."""
+) -> IsContinued:
+    """Return a function that says whether `take_over_sources` lets a segment go on."""
     known = journal.sources.load()
     identities = {each.identity for each in after}
-    heirs = {each.name for each in after} | {
+    continued = {each.name for each in after} | {
         each.name for each in before if each.identity in identities
     }
     starting_over = {
@@ -70,13 +70,13 @@ def find_heirs(
     }
     followed = FollowedPaths(after)
 
-    def has_heir(segment: Segment) -> bool:
-        if segment.source in heirs:
+    def is_continued(segment: Segment) -> bool:
+        if segment.source in continued:
             return True
         successor = followed.find_source(segment.path)
         return successor is not None and successor.name not in starting_over
 
-    return has_heir
+    return is_continued
 
 
 class _Succession:
@@ -115,7 +115,7 @@ class _Succession:
         self._left = Counter[str]()
 
     def rename(self) -> None:
-        """Give the files of the sources whose `id` has another name now to that name."""
+        """Give the files of each renamed source (same `id`, another name) to its new name."""
         files = self._journal.sources.load_files(self._renamed) if self._renamed else ()
         self._journal.sources.reassign({file.id: self._renamed[file.source] for file in files})
 

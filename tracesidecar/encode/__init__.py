@@ -51,7 +51,7 @@ from tracesidecar.encode.parquet import (
     parquet_schema,
     write_sorted,
 )
-from tracesidecar.encode.refusal import Refusal, refuse
+from tracesidecar.encode.rejection import RejectedEvent, reject_event
 from tracesidecar.encode.severity import severity_of
 
 __all__ = [
@@ -71,7 +71,7 @@ __all__ = [
     "Narrowing",
     "ParquetEncoder",
     "RecordFormat",
-    "Refusal",
+    "RejectedEvent",
     "compression_of",
     "count_rejected_records",
     "decode_lines",
@@ -91,7 +91,7 @@ __all__ = [
     "parse_object_name",
     "partition_folder",
     "partition_of",
-    "refuse",
+    "reject_event",
     "replace_control_characters",
     "severity_of",
     "to_protobuf",

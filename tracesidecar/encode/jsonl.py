@@ -13,7 +13,7 @@ from tracesidecar.dialects import Event
 from tracesidecar.encode.displaced import mark_displaced
 from tracesidecar.encode.formats import RecordEncoder
 from tracesidecar.encode.limit import encode_within
-from tracesidecar.encode.refusal import Refusal, refuse
+from tracesidecar.encode.rejection import RejectedEvent, reject_event
 from tracesidecar.model import Compression
 
 BLOCK_BYTES = 1 << 20
@@ -134,35 +134,35 @@ class EventLinesEncoder:
         self.size_bytes = 0
         self.held_bytes = 0
 
-    def add(self, events: Sequence[Event], dialect: str) -> list[Refusal]:
+    def add(self, events: Sequence[Event], dialect: str) -> list[RejectedEvent]:
         """Add events of a dialect; return those that become no record.
 
         They are encoded some at a time: short lines may become long records.
         """
-        refused: list[Refusal] = []
+        rejected: list[RejectedEvent] = []
         for start in range(0, len(events), TOGETHER):
-            refused += self._add(events[start : start + TOGETHER], dialect)
-        return refused
+            rejected += self._add(events[start : start + TOGETHER], dialect)
+        return rejected
 
-    def _add(self, events: Sequence[Event], dialect: str) -> list[Refusal]:
+    def _add(self, events: Sequence[Event], dialect: str) -> list[RejectedEvent]:
         encode, limit = self._encode, self._limit
         records: list[bytes] = []
-        refused: list[Refusal] = []
+        rejected: list[RejectedEvent] = []
         for event in events:
             try:
                 record: bytes | None = encode(event, dialect)
                 if record is not None and limit and len(record) > limit:
                     record = encode_within(event, encode, dialect, limit)
             except Exception as error:  # noqa: BLE001 - a bug in one record stays in it
-                refused.append(refuse(event, error))
+                rejected.append(reject_event(event, error))
                 continue
             if record is None:
-                refused.append(Refusal(event))
+                rejected.append(RejectedEvent(event))
             else:
                 records.append(record)
         if records:
             self._take(b"\n".join((*records, b"")), len(records))
-        return refused
+        return rejected
 
     def move_to(self, other: EventLinesEncoder) -> None:
         """Add all records to another body, marked as displaced; this one cannot be used again."""

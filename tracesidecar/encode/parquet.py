@@ -9,7 +9,7 @@ from msgspec.structs import astuple
 
 from tracesidecar.dialects import COLUMNS, Column, Event
 from tracesidecar.encode.displaced import DISPLACED
-from tracesidecar.encode.refusal import Refusal, refuse
+from tracesidecar.encode.rejection import RejectedEvent, reject_event
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,18 +146,18 @@ class ParquetEncoder:
         """An estimate of the memory that it takes now and will take in `finish`."""
         return self._columns.held_bytes + int(self._batches_bytes * _OUTPUT_SHARE)
 
-    def add(self, events: Sequence[Event], _dialect: str) -> list[Refusal]:
+    def add(self, events: Sequence[Event], _dialect: str) -> list[RejectedEvent]:
         """Add events of a dialect; return those that become no row. A file has no limit."""
-        refused = _find_refused(events) if self._is_careful else []
-        if refused:
-            left_out = {id(each.event) for each in refused}
+        rejected = _find_rejected(events) if self._is_careful else []
+        if rejected:
+            left_out = {id(each.event) for each in rejected}
             events = [event for event in events if id(event) not in left_out]
         for event in events:
             batch = self._columns.add(event)
             if batch is not None:
                 self._keep(batch)
         self.records += len(events)
-        return refused
+        return rejected
 
     def move_to(self, other: ParquetEncoder) -> None:
         """Add all rows to another file, marked as displaced; this one cannot be used again."""
@@ -192,7 +192,7 @@ class ParquetEncoder:
         self._batches_bytes += int(batch.nbytes)
 
 
-def _find_refused(events: Sequence[Event]) -> list[Refusal]:
+def _find_rejected(events: Sequence[Event]) -> list[RejectedEvent]:
     """Return the events that cannot be columns: by halves, as long as a half has one."""
     columns = ColumnBuffer()
     try:
@@ -201,9 +201,9 @@ def _find_refused(events: Sequence[Event]) -> list[Refusal]:
         columns.flush()
     except Exception as error:  # noqa: BLE001 - a bug in one row stays in it
         if len(events) == 1:
-            return [refuse(events[0], error)]
+            return [reject_event(events[0], error)]
         middle = len(events) // 2
-        return _find_refused(events[:middle]) + _find_refused(events[middle:])
+        return _find_rejected(events[:middle]) + _find_rejected(events[middle:])
     return []
 
 

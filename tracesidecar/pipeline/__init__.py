@@ -7,7 +7,7 @@ is the `WorkerContext`, and `WorkerThread` is the only door to it.
 from tracesidecar.pipeline.build import build_context
 from tracesidecar.pipeline.drain import DrainEnd, DrainResult, UndeliveredRange
 from tracesidecar.pipeline.file_identities import FileNames
-from tracesidecar.pipeline.intake import HasHeir
+from tracesidecar.pipeline.intake import IsContinued
 from tracesidecar.pipeline.line_metrics import LineMetrics
 from tracesidecar.pipeline.losses import report_losses
 from tracesidecar.pipeline.path_labels import PathLabels
@@ -21,7 +21,7 @@ __all__ = [
     "DrainEnd",
     "DrainResult",
     "FileNames",
-    "HasHeir",
+    "IsContinued",
     "LineMetrics",
     "PathLabels",
     "Service",

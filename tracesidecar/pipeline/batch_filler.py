@@ -27,12 +27,12 @@ STEP_BYTES = 4 << 20
 in the cache what the one before it has read.
 """
 STEP_SECONDS = 0.02
-"""After so long a step ends, however little it has taken: the other sinks, the scan and the health
-pages have their turn.
+"""A step ends after this time, however little it has taken, so that the other sinks, the scan and
+the health pages have their turn.
 """
 LONG_CHUNK_SECONDS = 0.05
-"""After a chunk that took so long, others of its file have fewer lines, if there are other sources
-that would wait for the end of a step.
+"""After a chunk that took this long, the next ones of its file have fewer lines, if other sources
+wait for the end of the step.
 """
 TOGETHER_BYTES = 64 << 20
 """Sinks that are no further apart than this go side by side; one with a backlog goes alone."""
@@ -219,11 +219,11 @@ class BatchFiller:
         if sink.interprets:
             events, state = self._events.interpret(clean, at.state)
             try:
-                refused = builder.add(clean, label, events, state)
+                rejected = builder.add(clean, label, events, state)
             except Exception:
                 self._careful.add(sink.name)  # its next batch finds the lines that cause it
                 raise
         else:
-            refused = builder.add(clean, label)
-        if refused:
-            builder.quarantine(self._locator.quarantine_refused(clean, refused, sink.name))
+            rejected = builder.add(clean, label)
+        if rejected:
+            builder.quarantine(self._locator.quarantine_rejected(clean, rejected, sink.name))

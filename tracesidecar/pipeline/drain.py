@@ -12,7 +12,7 @@ import structlog
 
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal, QuarantinedLine
-from tracesidecar.pipeline.intake import HasHeir
+from tracesidecar.pipeline.intake import IsContinued
 from tracesidecar.pipeline.scan_loop import ScanLoop, ScanProgress
 from tracesidecar.pipeline.side_by_side import SideBySide
 from tracesidecar.pipeline.sink_state import SinkPhase
@@ -71,11 +71,11 @@ class DrainResult:
     """What is left after a drain.
 
     `left` was not delivered in time; `torn` are last lines without a newline and unfinished
-    documents, which stay in their files. If the last scan was over in time, `has_scanned` is true;
-    otherwise there may be more than `left` has. So there may be if not `is_settled`: of some files
-    it was not known whether they are new, copies, moved or gone; `undecided` of them may be copies
-    in progress. `limits` are the budgets because of which files were not looked at or not read to
-    the end, so that they are not in `left`. It ended for the reason `end`, after so many `seconds`.
+    documents, which stay in their files. `has_scanned` is whether the last scan was over in time,
+    and `is_settled` whether all files were known to be new, copies, moved or gone. If either is
+    false, more may be left than `left` has: `undecided` files may be copies in progress. Nor does
+    `left` have the files that were not looked at, or not read to the end, because of the budgets in
+    `limits`. The drain ended for the reason `end`, after `seconds`.
     """
 
     left: tuple[UndeliveredRange, ...]
@@ -147,11 +147,11 @@ class Drain:
         for sink in self._group.sinks.values():
             sink.finish()
 
-    async def result(self, has_heir: HasHeir | None = None) -> DrainResult:
+    async def result(self, is_continued: IsContinued | None = None) -> DrainResult:
         """Return what is left; call it when no sink is served any more.
 
-        What only this process can read is not lost if `has_heir`: a service that follows in this
-        process goes on with it.
+        What only this process can read is not lost if it `is_continued`: a service that follows in
+        this process goes on with it.
         """
         try:
             await self._worker.run(lambda context: context.intake.record_losses())
@@ -170,7 +170,7 @@ class Drain:
             end = DrainEnd.SINKS_ENDED
         seconds = time.monotonic() - self._began
         return DrainResult(
-            await self._record_endings(found.left, has_heir),
+            await self._record_endings(found.left, is_continued),
             found.torn,
             found.has_scanned,
             end,
@@ -181,13 +181,15 @@ class Drain:
         )
 
     async def _record_endings(
-        self, left: tuple[UndeliveredRange, ...], has_heir: HasHeir | None
+        self, left: tuple[UndeliveredRange, ...], is_continued: IsContinued | None
     ) -> tuple[UndeliveredRange, ...]:
         """Record what is lost when this process ends, and mark what is left of it."""
         if not left:
             return left
         try:
-            ending = await self._worker.run(lambda context: context.intake.record_endings(has_heir))
+            ending = await self._worker.run(
+                lambda context: context.intake.record_endings(is_continued)
+            )
         except (StateUnavailable, OSError) as error:  # the next start records it
             log.warning(
                 "collect.scan_failed",

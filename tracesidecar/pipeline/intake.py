@@ -22,7 +22,7 @@ from tracesidecar.sinks import deciding_sinks
 from tracesidecar.tail import ReachedLimit, Scan, SegmentView
 from tracesidecar.tail.tailer import Tailer
 
-HasHeir = Callable[[Segment], bool]
+IsContinued = Callable[[Segment], bool]
 """Whether a service that follows in this process goes on with a segment."""
 
 JUDGE_SECONDS = 1.0
@@ -145,18 +145,20 @@ class Intake:
         self.release_all()
         self._losses.take(self._tailer.find_losses(), self.sinks.values())
 
-    def record_endings(self, has_heir: HasHeir | None = None) -> frozenset[int]:
+    def record_endings(self, is_continued: IsContinued | None = None) -> frozenset[int]:
         """Account for what only this process can read, which ends; return those segments.
 
-        Not for those of which `has_heir` says that they go on in this process. What a plan has of
-        them may have arrived: of that the next run can judge. Call this when no sink is served any
-        more.
+        Left out are segments that go on in this process (`is_continued`), and what a plan has of
+        others: it may have arrived, and the next run finds out. Call this when no sink is served
+        any more.
         """
         views = self._tailer.segments()
         ending = frozenset(
             segment
             for segment in self._tailer.list_ending()
-            if has_heir is None or segment not in views or not has_heir(views[segment].segment)
+            if is_continued is None
+            or segment not in views
+            or not is_continued(views[segment].segment)
         )
         planned = {
             each.segment

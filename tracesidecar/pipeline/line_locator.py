@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from tracesidecar.batch import RefusedLine
+from tracesidecar.batch import RejectedLine
 from tracesidecar.journal import QuarantinedLine, Vault, make_quarantined_line
 from tracesidecar.model import CleanChunk, Rejection
 from tracesidecar.sanitize import line_positions, printable
@@ -31,18 +31,18 @@ class LineLocator:
     ) -> list[QuarantinedLine]:
         """Return the rows of accepted lines that a sink rejects: index in the chunk → reason.
 
-        Returns none if the bytes cannot be read any more.
+        Return an empty list if the bytes cannot be read any more.
         """
         return [
             make_quarantined_line(clean.segment, rejection, sink)
             for rejection in self._locate(clean, wanted)
         ]
 
-    def quarantine_refused(
-        self, clean: CleanChunk, refused: Sequence[RefusedLine], sink: str
+    def quarantine_rejected(
+        self, clean: CleanChunk, rejected: Sequence[RejectedLine], sink: str
     ) -> list[QuarantinedLine]:
         """Return the rows of lines that have an event which becomes no record."""
-        failed = [line for line in refused if line.problem]
+        failed = [line for line in rejected if line.problem]
         if failed:
             log.error(
                 "sink.not_encodable",
@@ -53,7 +53,7 @@ class LineLocator:
                 problem=failed[0].problem,
                 remedy="report it; quarantine redrive delivers the lines once that is fixed",
             )
-        reasons = {line.offset: line.reason for line in refused}
+        reasons = {line.offset: line.reason for line in rejected}
         wanted = {
             index: reasons[position.offset]
             for index, position in enumerate(clean.positions)

@@ -54,9 +54,9 @@ def gather(context: WorkerContext, requested: Sequence[QuarantineEntry], name: s
             rejected.append((entry.id, clean.rejected[0].reason))
         else:
             events = context.events.interpret(clean, b"")[0] if sink.interprets else ()
-            refused = BatchBuilder(sink.spec, is_careful=True).add(clean, "", events)
-            if refused:
-                rejected.append((entry.id, refused[0].reason))
+            unencodable = BatchBuilder(sink.spec, is_careful=True).add(clean, "", events)
+            if unencodable:
+                rejected.append((entry.id, unencodable[0].reason))
             else:
                 label = context.labels.label(clean.segment.path)
                 builder.add_redriven(entry.id, clean, label, events)

@@ -114,8 +114,8 @@ def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
                 context.count(chunk.clean)
             clean, segment = chunk.clean, chunk.clean.segment
             label = context.labels.label(segment.path)
-            refused = builder.add(clean, label, chunk.events, chunk.state)
-            builder.quarantine(context.locator.quarantine_refused(clean, refused, plan.sink))
+            rejected = builder.add(clean, label, chunk.events, chunk.state)
+            builder.quarantine(context.locator.quarantine_rejected(clean, rejected, plan.sink))
     readable = tuple(chunk is not None for chunk in chunks)
     if builder.is_empty:
         return ReplayedBatch(None, is_same=False, readable=readable)

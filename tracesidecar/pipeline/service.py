@@ -10,7 +10,7 @@ from functools import partial
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.drain import Drain, DrainResult
-from tracesidecar.pipeline.intake import HasHeir
+from tracesidecar.pipeline.intake import IsContinued
 from tracesidecar.pipeline.scan_loop import ScanLoop
 from tracesidecar.pipeline.shipper import Shipper
 from tracesidecar.pipeline.side_by_side import SideBySide
@@ -47,7 +47,7 @@ class Service:
         self.stop = asyncio.Event()
         self.finish = asyncio.Event()
         self.quit = asyncio.Event()
-        self._has_heir: HasHeir | None = None
+        self._is_continued: IsContinued | None = None
         self.worker = worker
         self._group = SideBySide(sinks)
         self.scans = ScanLoop(worker, self._group, journal, poll_seconds=poll_seconds, wake=wake)
@@ -66,9 +66,9 @@ class Service:
         return self._group.sinks
 
     @property
-    def has_heirs(self) -> bool:
+    def has_successor(self) -> bool:
         """Whether a service follows in this process."""
-        return self._has_heir is not None
+        return self._is_continued is not None
 
     @property
     def is_stopped(self) -> bool:
@@ -112,14 +112,14 @@ class Service:
                     task.cancel()
         # in the worker thread, so that what was interrupted has ended
         await self.worker.run(lambda _context: self.worker.progress.resume())
-        return await drain.result(self._has_heir)
+        return await drain.result(self._is_continued)
 
-    def make_way(self, has_heir: HasHeir) -> None:
+    def make_way(self, is_continued: IsContinued) -> None:
         """End at once for a service that follows in this process.
 
-        `has_heir` says of a segment whether that service goes on with it.
+        `is_continued` says of a segment whether that service goes on with it.
         """
-        self._has_heir = has_heir
+        self._is_continued = is_continued
         self.quit.set()
         self.stop.set()
 

@@ -85,9 +85,11 @@ class FileLocator:
         Between two polls, further files may have been written under such a name and rotated away.
         """
         located = (
-            self._rotated_names.locate(directory, place.name) if place.source is None else place
-            for place in self.list_siblings(directory)
-            if self._globs.source_in(directory, place.name) is None
+            self._rotated_names.locate(directory, sibling.name)
+            if sibling.source is None
+            else sibling
+            for sibling in self.list_siblings(directory)
+            if self._globs.source_in(directory, sibling.name) is None
         )
         return [location for location in located if location is not None]
 

@@ -56,7 +56,7 @@ class SymbolicLinks:
         else:
             self._skipped.pop(directory.path, None)
 
-    def meet(
+    def follow(
         self, directory: Directory, name: str, findings: WalkFindings, skipped: Counter[int]
     ) -> list[Directory]:
         """Follow a symbolic link for the sources that allow it; return the directory if it is new.
@@ -87,10 +87,10 @@ class SymbolicLinks:
             else:
                 source_of_file = self._globs.source_in(directory, name, claims)
                 link = FileLocation(directory, name, source_of_file)
-                self._meet_file(link, real, target, findings)
+                self._follow_to_file(link, real, target, findings)
         return fresh
 
-    def _meet_file(
+    def _follow_to_file(
         self,
         link: FileLocation,
         real: str,

@@ -327,7 +327,7 @@ class Discovery:
             if entry.is_directory:
                 fresh += self._enter_in_turn(directory, entry.name)
             elif entry.is_link:
-                fresh += self._links.meet(directory, entry.name, findings, listing.skipped)
+                fresh += self._links.follow(directory, entry.name, findings, listing.skipped)
             elif entry.is_file:
                 listing.seen.add(self._sort_file(directory, entry, findings))
             elif self._globs.source_in(directory, entry.name) is not None:

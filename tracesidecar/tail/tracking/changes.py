@@ -276,7 +276,7 @@ class Changes:
         elif file.state is SegmentState.AWAY or (
             is_elsewhere and file.state in (SegmentState.LIVE, SegmentState.MISSING)
         ):
-            self._meet_elsewhere(file, status)
+            self._identify_elsewhere(file, status)
         elif file.state in (SegmentState.LIVE, SegmentState.MISSING):
             self.verify(file)
         elif (
@@ -297,7 +297,7 @@ class Changes:
         self._lifecycle.forget(file)
         self._new_files.register(FileLocation(file.directory, file.name, file.source), status)
 
-    def _meet_elsewhere(self, file: File, status: os.stat_result) -> None:
+    def _identify_elsewhere(self, file: File, status: os.stat_result) -> None:
         """Find out what has a file's name and inode number on another device.
 
         It is the same file system, mounted under another number, if the content is the same, read

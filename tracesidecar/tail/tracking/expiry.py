@@ -15,7 +15,7 @@ from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.unseen_ends import UnseenEnds
 
 _UNENDED_SECONDS = 60.0
-"""How often is looked for archives that count as cut off by now."""
+"""How often to look for archives that count as cut off by now."""
 
 
 class Expiry:
@@ -123,7 +123,7 @@ class Expiry:
         return True
 
     def _lacks_its_end(self, file: File) -> bool:
-        """Return whether a deleted archive was cut off, which is not reported yet."""
+        """Return whether a deleted archive was cut off, and nobody has reported it yet."""
         return (
             file.id in self._scan.unended
             and file.id not in self._reported

@@ -1,7 +1,7 @@
 """From one state of a segment to the next, with all that must follow from it.
 
-A file may be known to the table, the journal, the open files, the poll schedule and the
-continuations. What changes its state is decided elsewhere; here the five are kept in step.
+The table of files, the journal, the hard links, the poll schedule and the continuations each know
+something of a segment. What changes its state is decided elsewhere; here they are kept in step.
 """
 
 from __future__ import annotations
@@ -282,7 +282,7 @@ class Lifecycle:
         self._log.withhold(frozenset(file.id for file in files))
 
     def report_rewrite(self, file: File, reason: LossReason) -> None:
-        """Report a file of which nothing is known to be unchanged."""
+        """Report a file that has changed, as far as is known, from its beginning."""
         self._scan.rewrites.append(
             Rewrite(self._files.segment(file), file.id, BEGINNING, file.reach_offset, reason)
         )

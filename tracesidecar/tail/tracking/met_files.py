@@ -9,12 +9,12 @@ from collections.abc import Collection
 from tracesidecar.tail.file_table import File
 
 _REPLACED_SECONDS = 10.0
-"""How long a notice may be late that is of a file which scans have met, and is known no longer."""
+"""How late a notice of a file may be that scans have met, and no longer know."""
 
 _MOST_REPLACED = 1000
 
 _NOTICE_SECONDS = 0.1
-"""How much earlier than the notice of a file is read a scan may have met it."""
+"""A scan may have met a file this much earlier than the notice of it was read."""
 
 _MOST_MET = 10_000
 
@@ -55,10 +55,10 @@ class MetFiles:
     def take_replaced(
         self, path: str, seen: Collection[tuple[int, int]], noticed: float, until: float
     ) -> bool:
-        """Return whether a scan has met a file at a path that is no longer known: once for each.
+        """Return whether scans met a file at a path that they no longer know; once for each file.
 
-        That is one of the last seconds, first met as `is_met_between` says, and none of the inodes
-        in `seen`.
+        It was replaced in the last seconds, first met as `is_met_between` says, and has none of the
+        inodes in `seen`.
         """
         oldest = time.monotonic() - _REPLACED_SECONDS
         for inode, (met_at, since, met) in list(self._replaced.items()):

@@ -9,7 +9,7 @@ from tracesidecar.tail.segments import IN_USE_NS, SegmentState
 
 
 class UnseenEnds:
-    """The segments of which nobody knows whether more followed, after what is known of them."""
+    """The segments to which more may have been written, unseen, before their files went."""
 
     def __init__(self) -> None:
         self._segments: set[int] = set()

@@ -1,4 +1,4 @@
-"""What the worker thread knows of the service, gathered a piece at a time."""
+"""A snapshot of what the worker thread knows of the service, taken a piece at a time."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tracesidecar.tail import (
 )
 
 PIECE_SECONDS = 0.01
-"""How long a piece takes: whatever else is to do may have to wait for it."""
+"""How long a piece takes: other work may have to wait for it."""
 
 _AT_ONCE = 64
-"""So many files are looked at before the next look at the clock."""
+"""How many files are looked at between two looks at the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
-    """What the worker thread knows. `held_bytes` is by sink."""
+class WorkerSnapshot:
+    """What the worker thread knows at one time. `held_bytes` is by sink."""
 
     lag: LagReport
     held_bytes: Mapping[str, int]
@@ -56,25 +56,25 @@ class Stock:
     unread: Sequence[Unread] = ()
 
 
-class StockTaking:
-    """Takes stock once. For the worker thread."""
+class SnapshotBuilder:
+    """Takes one snapshot. For the worker thread."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` is that of the service."""
         self._clock = clock
-        self._steps: Iterator[Stock | None] | None = None
+        self._steps: Iterator[WorkerSnapshot | None] | None = None
 
-    def go_on(self, context: WorkerContext, /) -> Stock | None:
-        """Look at some more of the files; return what there is once all were looked at."""
+    def go_on(self, context: WorkerContext, /) -> WorkerSnapshot | None:
+        """Look at some more files; return the snapshot once all were looked at."""
         if self._steps is None:
             self._steps = self._take(context)
         until = time.monotonic() + PIECE_SECONDS
-        stock = next(self._steps)
-        while stock is None and time.monotonic() < until:
-            stock = next(self._steps)
-        return stock
+        snapshot = next(self._steps)
+        while snapshot is None and time.monotonic() < until:
+            snapshot = next(self._steps)
+        return snapshot
 
-    def _take(self, context: WorkerContext) -> Iterator[Stock | None]:
+    def _take(self, context: WorkerContext) -> Iterator[WorkerSnapshot | None]:
         intake, sinks = context.intake, context.intake.sinks
         meter = LagMeter([sink.options for sink in sinks.values()], time.time())
         cannot_read = context.tailer.list_unread()
@@ -91,7 +91,7 @@ class StockTaking:
         for start in range(0, len(known), _AT_ONCE):
             files.update(context.tailer.counts(known[start : start + _AT_ONCE]))
             yield None
-        yield Stock(
+        yield WorkerSnapshot(
             meter.report(),
             {name: sink.held_bytes for name, sink in sinks.items()},
             intake.last_scan,
@@ -108,7 +108,7 @@ class StockTaking:
 def _find_unread(
     context: WorkerContext, files: Iterable[UnreadFile], clock: Callable[[], float]
 ) -> Iterator[Unread]:
-    """Find what the sinks have still to get of files that cannot be read now."""
+    """Find what sinks still lack of files that cannot be read now."""
     sinks, epoch = context.intake.sinks.values(), time.time() - clock()
     for file in files:
         segment, source = file.segment.id, file.segment.source
@@ -127,7 +127,7 @@ def _find_unread(
 def _find_backlogs(
     context: WorkerContext, unread: Collection[int], clock: Callable[[], float]
 ) -> Iterator[Backlog]:
-    """Find what the sinks have still to get of files that can be read.
+    """Find what sinks still lack of files that can be read.
 
     Only segments that are behind are looked at.
     """

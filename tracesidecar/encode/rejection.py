@@ -12,7 +12,7 @@ TOO_LARGE = "too_large"
 """The reason of an event whose record is over the limit."""
 
 
-class Refusal(NamedTuple):
+class RejectedEvent(NamedTuple):
     """An event that becomes no record, and why.
 
     `problem` is the kind of the error and where in this program it was raised, without its message:
@@ -24,12 +24,12 @@ class Refusal(NamedTuple):
     problem: str = ""
 
 
-def refuse(event: Event, error: Exception) -> Refusal:
-    """Return the refusal of an event on which its encoder fails.
+def reject_event(event: Event, error: Exception) -> RejectedEvent:
+    """Return the rejection of an event on which its encoder fails.
 
     Raise the error again if it says nothing about the event: of memory, or of the system.
     """
     if isinstance(error, MemoryError | OSError):
         raise error
     problem = f"{type(error).__name__} in {frames(error)[-1]}"
-    return Refusal(event, RejectionReason.NOT_ENCODABLE.value, problem)
+    return RejectedEvent(event, RejectionReason.NOT_ENCODABLE.value, problem)
