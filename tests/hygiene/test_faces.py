@@ -19,6 +19,7 @@ anyone who makes one sink alone imports the others.
 
 NOT_IN_THE_FACE: dict[str, str] = {
     "tracesidecar.daemon.recoverer": "for `recover` alone; the daemon does without",
+    "tracesidecar.introspect.archives": "for `recover` and `scan` alone; it loads zstandard",
     "tracesidecar.introspect.byte_ranges": "for `explain` alone",
     "tracesidecar.introspect.chunks": "for `redact` and `scan`; it loads the redaction",
     "tracesidecar.introspect.connectivity": "for `check-config --online` alone; it opens sinks",

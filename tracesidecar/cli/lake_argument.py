@@ -13,7 +13,13 @@ from tracesidecar.ddl import Lake, LakeFormat
 from tracesidecar.errors import StateError
 from tracesidecar.journal import Journal
 from tracesidecar.sanitize import printable
-from tracesidecar.sinks import SinkOptions, lake_location_of, sink_type
+from tracesidecar.sinks import (
+    SinkOptions,
+    StoredObjects,
+    lake_location_of,
+    open_stored_objects,
+    sink_type,
+)
 
 ANYWHERE = Lake("s3://BUCKET/PREFIX")
 """A placeholder for configurations without a lake."""
@@ -78,6 +84,14 @@ def readable_sink(configuration: Configuration, name: str, command: str) -> Sink
             f"of this configuration can: {', '.join(sorted(readable)) or 'none'}"
         )
     return readable.get(name)
+
+
+def open_readable(sink: SinkOptions) -> StoredObjects:
+    """Open what a sink that `readable_sink` has returned keeps; close it after use."""
+    store = open_stored_objects(sink)
+    if store is None:
+        raise AssertionError("this sink cannot be read back")
+    return store
 
 
 def find_objects_being_sent(configuration: Configuration, sink: str) -> frozenset[str]:

@@ -6,22 +6,19 @@ looked for on the disk, and proven by reading the file up to that end.
 
 from __future__ import annotations
 
-import gzip
 import os
 import stat
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import BinaryIO, Literal, cast
-
-import zstandard
+from typing import BinaryIO, Literal
 
 from tracesidecar.batch import Manifest, ManifestRange, digest_last_line
 from tracesidecar.config import Configuration
 from tracesidecar.daemon.processing import encoding_of, host_name, make_interpreters
 from tracesidecar.dialects import FileIdentity, decode_state
+from tracesidecar.introspect.archives import UNREADABLE, compression_by_name, open_content
 from tracesidecar.introspect.chunks import read_chunks, read_document_chunks
 from tracesidecar.journal import (
     Commit,
@@ -47,8 +44,6 @@ from tracesidecar.tail import (
 
 Why = Literal["no file", "other content", "shorter", "unknown source"]
 """Why a segment was not found: no file could be it, or the best one differs or is too short."""
-
-_ARCHIVES: Mapping[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 
 
 @dataclass(slots=True)
@@ -96,7 +91,7 @@ class FoundFile:
     @property
     def compression(self) -> Compression:
         """How the file is compressed, by its name."""
-        return _ARCHIVES.get(os.path.splitext(self.path)[1], "none")
+        return compression_by_name(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +245,7 @@ class Recoverer:
         last_line = ""
         rejected: list[QuarantinedLine] = []
         try:
-            with _open_content(file, self._tree.open_file(file.path)) as content:
+            with open_content(file.path, self._tree.open_file(file.path)) as content:
                 for chunk in reading.chunks(content, source):
                     clean = self._clean(chunk, source)
                     state = self._interpret(clean, state, segment.source_generation)
@@ -260,7 +255,7 @@ class Recoverer:
                         for each in clean.rejected
                         if each.start not in segment.redriven
                     ]
-        except (OSError, EOFError, zlib.error, zstandard.ZstdError):
+        except UNREADABLE:
             return None
         if reading.offset != last.end:
             return None
@@ -511,7 +506,7 @@ def _newest_first(segment: StoredSegment) -> tuple[int, int]:
 
 
 def _is_below(path: str, roots: Iterable[str]) -> bool:
-    """Return whether a path that anybody may have written is one below a root, as it stands."""
+    """Return whether a path is below a root and normalised: anybody may have written it."""
     return (
         "\0" not in path
         and os.path.normpath(path) == path
@@ -522,15 +517,3 @@ def _is_below(path: str, roots: Iterable[str]) -> bool:
 def _stem(path: str) -> str:
     """Return the name up to its first dot: what a rotation or compression leaves as it is."""
     return os.path.basename(path).partition(".")[0]
-
-
-def _open_content(file: FoundFile, descriptor: int) -> BinaryIO:
-    content = os.fdopen(descriptor, "rb")
-    if file.compression == "gzip":
-        return cast("BinaryIO", gzip.open(content))
-    if file.compression == "zstd":
-        return cast(
-            "BinaryIO",
-            zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True),
-        )
-    return content

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 import msgspec
-import zstandard
 
 from tracesidecar.config import rules_cache
 from tracesidecar.directories import open_regular
+from tracesidecar.introspect.archives import UNREADABLE, compression_by_name, open_content
 from tracesidecar.introspect.chunks import NumberedChunk, read_chunks, read_document_chunks
 from tracesidecar.introspect.usage_totals import UsageSum, UsageTally
 from tracesidecar.model import CleanChunk
@@ -30,10 +28,8 @@ from tracesidecar.sanitize import (
     printable,
 )
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.tail import Tree
-from tracesidecar.units import Size
+from tracesidecar.tail import MAX_LINE, Tree
 
-MAX_LINE = Size.parse("64MiB")
 INVALID_LINES_KEPT = 1000
 MATCHES_KEPT = 1000
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".traj")
@@ -148,9 +144,9 @@ class FileScanner:
         for path, opens in files:
             findings = FileFindings(self.name(path))
             try:
-                with _open_content(path, opens()) as file:
+                with open_content(path, opens()) as file:
                     self._read(path, file, findings, _nothing if _is_archive(path) else advance)
-            except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+            except UNREADABLE as error:
                 findings.trouble = (
                     error.strerror if isinstance(error, OSError) else None
                 ) or "damaged archive"
@@ -227,19 +223,8 @@ def _marks(line: bytes) -> Counter[tuple[str, str]]:
 
 
 def _is_archive(path: str) -> bool:
-    return path.endswith((".gz", ".zst"))
+    return compression_by_name(path) != "none"
 
 
 def _nothing(_count: int) -> None:
     """Ignore the bytes of an archive, which are not those on disk."""
-
-
-def _open_content(path: str, descriptor: int) -> BinaryIO:
-    file = os.fdopen(descriptor, "rb")
-    if path.endswith(".gz"):
-        return cast("BinaryIO", gzip.open(file))
-    if path.endswith(".zst"):
-        return cast(
-            "BinaryIO", zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-        )
-    return file

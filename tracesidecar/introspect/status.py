@@ -48,6 +48,8 @@ from tracesidecar.tail import (
     set_aside_folders,
 )
 
+NO_DAEMON = "no daemon runs with this state directory"
+
 LONGEST_BYTES = 64 << 20
 """How long the lines of a source may be that is no longer configured."""
 
@@ -360,9 +362,7 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
         build_report(configuration, journal, figures, running=running), figures_from="journal"
     )
     if running is False:
-        report = msgspec.structs.replace(
-            report, ready=False, why_not=("no daemon runs with this state directory",)
-        )
+        report = msgspec.structs.replace(report, ready=False, why_not=(NO_DAEMON,))
     return report
 
 

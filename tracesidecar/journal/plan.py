@@ -14,6 +14,7 @@ from types import MappingProxyType
 import msgspec
 
 from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.journal.records import write_landmarks
 from tracesidecar.model import Range
 
 ID_BYTES = 16
@@ -151,7 +152,7 @@ class PlanTable:
         before it is known what arrived.
         """
         with self._database.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO landmark VALUES (?, ?)", landmarks.items())
+            write_landmarks(db, landmarks)
             db.execute(
                 "INSERT OR REPLACE INTO plan VALUES (?, ?, ?)",
                 (plan.id, plan.sink, msgspec.msgpack.encode(plan)),

@@ -131,8 +131,7 @@ class QuarantineTable:
 
     def list_segments(self) -> frozenset[int]:
         """Return the segments whose files alone have the bytes of some rejected line."""
-        query = "SELECT DISTINCT segment FROM quarantine WHERE sealed = '' AND NOT gone"
-        return frozenset(segment for (segment,) in self._database.read(tuple[int], query))
+        return list_segments_with_rejected(self._database)
 
     def measure(self) -> dict[tuple[str, int], int]:
         """Return what the rejected lines of each (source, segment) take, in bytes, if they exist.
@@ -178,6 +177,12 @@ class QuarantineTable:
         if not all(map(_is_plausible, rows)):
             raise self._database.explain_damage("a rejected line is out of its range")
         return [_entry(row) for row in rows]
+
+
+def list_segments_with_rejected(database: JournalDatabase) -> frozenset[int]:
+    """Return the segments whose files alone have the bytes of some rejected line."""
+    query = "SELECT DISTINCT segment FROM quarantine WHERE sealed = '' AND NOT gone"
+    return frozenset(segment for (segment,) in database.read(tuple[int], query))
 
 
 def _is_plausible(row: _EntryRow) -> bool:

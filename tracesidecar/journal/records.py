@@ -1,8 +1,10 @@
-"""How the record of a segment is written in its row."""
+"""How the record and the landmarks of a segment are written in their rows."""
 
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 
 import msgspec
@@ -14,6 +16,23 @@ _COLUMNS = frozenset({"protection", "can_link"})
 """Fields with a column of their own; all others are in the record."""
 
 _RECORDED = [field.name for field in fields(SegmentRecord) if field.name not in _COLUMNS]
+
+
+PAGE_QUERY = "SELECT id, record, protection, can_link FROM segment WHERE id > ? ORDER BY id LIMIT ?"
+"""A page of the rows of all segments: those after an id, so many at most."""
+
+PAGE_ROWS = 1000
+
+
+def write_records(db: sqlite3.Connection, records: Iterable[SegmentRecord]) -> None:
+    """Insert or replace records, within the caller's transaction."""
+    rows = map(encode_record, records)
+    db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
+
+
+def write_landmarks(db: sqlite3.Connection, landmarks: Mapping[int, bytes]) -> None:
+    """Insert or replace the landmarks of segments, within the caller's transaction."""
+    db.executemany("INSERT OR REPLACE INTO landmark VALUES (?, ?)", landmarks.items())
 
 
 def encode_record(record: SegmentRecord) -> tuple[int, bytes, str, bool | None]:

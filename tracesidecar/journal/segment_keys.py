@@ -9,14 +9,11 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from tracesidecar.journal.records import decode_record
-from tracesidecar.tail import SegmentRecord, SegmentState
+from tracesidecar.journal.records import PAGE_QUERY, PAGE_ROWS, decode_record
+from tracesidecar.tail import BEFORE_ALL_SEGMENTS, SegmentRecord, SegmentState
 
 PREFIX_DIGEST_BITS = 50
 """How many bits of the digest of its first bytes are below their number in a segment's prefix."""
-
-_FILLED_AT_ONCE = 1000
-_BEFORE_ALL = -(1 << 63)
 
 _Keys = tuple[int, str, int | None, int, int, int, int, int]
 
@@ -56,9 +53,8 @@ def fill_keys(db: sqlite3.Connection) -> None:
     Raise DecodeError or ValueError if a record is damaged.
     """
     folders: dict[tuple[str, int, bytes], int] = {}
-    query = "SELECT id, record, protection, can_link FROM segment WHERE id > ? ORDER BY id LIMIT ?"
-    last = _BEFORE_ALL
-    while rows := db.execute(query, (last, _FILLED_AT_ONCE)).fetchall():
+    last = BEFORE_ALL_SEGMENTS
+    while rows := db.execute(PAGE_QUERY, (last, PAGE_ROWS)).fetchall():
         last = rows[-1][0]
         _insert(db, [decode_record(*row[1:]) for row in rows], folders)
 

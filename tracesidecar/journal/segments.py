@@ -14,14 +14,18 @@ from tracesidecar.journal.former_files import FormerFileTable
 from tracesidecar.journal.identities import IdentityTable
 from tracesidecar.journal.losses import LossTable, LostBytes
 from tracesidecar.journal.plan import Plan, decode_plan
-from tracesidecar.journal.records import decode_record, encode_record
+from tracesidecar.journal.quarantine import list_segments_with_rejected
+from tracesidecar.journal.records import (
+    PAGE_QUERY,
+    PAGE_ROWS,
+    decode_record,
+    write_landmarks,
+    write_records,
+)
 from tracesidecar.journal.resting import RestingTable
 from tracesidecar.journal.segment_keys import remove_keys, write_keys
 from tracesidecar.model import BEGINNING, Checkpoint
-from tracesidecar.tail import FormerFile, Rest, SegmentRecord, SegmentState
-
-_BEFORE_ALL = -(1 << 63)
-_READ_AT_ONCE = 1000
+from tracesidecar.tail import BEFORE_ALL_SEGMENTS, FormerFile, Rest, SegmentRecord, SegmentState
 
 MOST_MISSED = 10_000
 """For how many files it is kept what a sink missed while it was not configured."""
@@ -44,7 +48,7 @@ class SegmentTable:
         self._formers = FormerFileTable(database)
 
     def let_rest(self, takers: Mapping[str, Sequence[str]], others: Collection[str] = ()) -> None:
-        """Let the segments of these sources rest that all of its sinks, `takers`, have.
+        """Let a source's segments rest once all of its sinks (`takers`) have them.
 
         `others` are the sources that are no longer configured: all of theirs rest.
         """
@@ -77,11 +81,8 @@ class SegmentTable:
             for some in list_in_parts(self._find_others(rest)):
                 yield self._read(f"WHERE id IN ({some})")
             return
-        query = (
-            "SELECT id, record, protection, can_link FROM segment WHERE id > ? ORDER BY id LIMIT ?"
-        )
-        row, last = tuple[int, bytes, str, int | None], _BEFORE_ALL
-        while rows := self._database.read(row, query, last, _READ_AT_ONCE):
+        row, last = tuple[int, bytes, str, int | None], BEFORE_ALL_SEGMENTS
+        while rows := self._database.read(row, PAGE_QUERY, last, PAGE_ROWS):
             last = rows[-1][0]
             yield self._decode((body, kind, can_link) for _, body, kind, can_link in rows)
 
@@ -124,7 +125,8 @@ class SegmentTable:
     def load_frontier(self, ids: Collection[int] | None = None) -> dict[int, Checkpoint]:
         """Return the furthest checkpoint of each segment that any sink has committed or planned.
 
-        `ids`: of these segments only. A place without a digest was never read (`SinkTable.settle`).
+        `ids`: of these segments only. An offset without a digest was never read
+        (`SinkTable.settle`).
         """
         reached: dict[int, Checkpoint] = {}
         read = "WHERE (digest <> x'' OR offset = 0)"
@@ -146,10 +148,8 @@ class SegmentTable:
 
     def _find_needed(self) -> frozenset[int]:
         """Return the segments in plans, and those that alone have the bytes of rejected lines."""
-        query = "SELECT DISTINCT segment FROM quarantine WHERE sealed = '' AND NOT gone"
-        rejected = [segment for (segment,) in self._database.read(tuple[int], query)]
-        planned = [each.segment for plan in self._load_plans() for each in plan.ranges]
-        return frozenset(rejected + planned)
+        planned = {each.segment for plan in self._load_plans() for each in plan.ranges}
+        return list_segments_with_rejected(self._database) | planned
 
     def _load_plans(self) -> Iterator[Plan]:
         for (body,) in self._database.read(tuple[bytes], "SELECT body FROM plan"):
@@ -173,10 +173,9 @@ class SegmentTable:
     def save(self, records: Iterable[SegmentRecord]) -> None:
         """Insert or replace records in one transaction."""
         records = list(records)
-        rows = [encode_record(record) for record in records]
-        if rows:
+        if records:
             with self._database.transaction() as db:
-                db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
+                write_records(db, records)
                 write_keys(db, records)
 
     def rename_sources(self, names: Mapping[int, str]) -> None:
@@ -184,10 +183,9 @@ class SegmentTable:
         former = self.recall(list(names))
         former_names = {(names[record.id], record.source) for record in former}
         records = [replace(record, source=names[record.id]) for record in former]
-        rows = [encode_record(record) for record in records]
         renamed = [(record.source, record.id) for record in records]
         with self._database.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
+            write_records(db, records)
             db.executemany("UPDATE segment_key SET source = ? WHERE segment = ?", renamed)
             db.executemany(
                 "INSERT OR IGNORE INTO sink_source "
@@ -261,7 +259,7 @@ class SegmentTable:
     def save_landmarks(self, landmarks: Mapping[int, bytes]) -> None:
         """Insert or replace the landmarks of segments in one transaction."""
         with self._database.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO landmark VALUES (?, ?)", landmarks.items())
+            write_landmarks(db, landmarks)
 
     def load_landmarks(self, segment: int) -> bytes | None:
         """Return the landmarks of a segment, None if it has none."""

@@ -24,12 +24,13 @@ from tracesidecar.tail.holding.hard_links import (
     set_aside_folders,
 )
 from tracesidecar.tail.limits import LimitName, ReachedLimit
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.options import MAX_LINE, SourceOptions
 from tracesidecar.tail.reading.chunker import ReadLimits, end_of_few_lines
 from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end_of_documents
 from tracesidecar.tail.reading.last_line import find_end_of_lines
 from tracesidecar.tail.reading.plain_file import PlainFile
 from tracesidecar.tail.segments import (
+    BEFORE_ALL_SEGMENTS,
     READABLE_STATES,
     UNCOUNTED_REASONS,
     Folder,
@@ -57,6 +58,8 @@ from tracesidecar.tail.tracking.moved_files import find_moved
 from tracesidecar.tail.tracking.rest_choice import find_rest
 
 __all__ = [
+    "BEFORE_ALL_SEGMENTS",
+    "MAX_LINE",
     "READABLE_STATES",
     "UNCOUNTED_REASONS",
     "DocumentChunker",

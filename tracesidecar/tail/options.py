@@ -11,6 +11,9 @@ from tracesidecar.units import Seconds, Size
 Symlinks = Literal["never", "same_owner", "follow"]
 """Which symbolic links below a root are followed."""
 
+MAX_LINE = Size.parse("64MiB")
+"""The longest line, unless a source says otherwise; also for commands that have no source."""
+
 
 class SourceLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The budgets of a source, so that no source can take what others need.
@@ -57,7 +60,7 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     exclude: tuple[str, ...] = ()
     dialect: str | dict[str, str | dict[str, str]] = "auto"
     labels: dict[str, str] = {}
-    max_line: Size = msgspec.field(default_factory=lambda: Size.parse("64MiB"))
+    max_line: Size = msgspec.field(default_factory=lambda: MAX_LINE)
     repair: bool = False
     documents: bool = False
     copy_grace: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("5s"))

@@ -59,6 +59,9 @@ another sink had it.
 UNCOUNTED_REASONS: frozenset[LossReason] = frozenset({"corrupt", "bomb", "moved", "gone"})
 """What may be lost although no byte of it was ever seen."""
 
+BEFORE_ALL_SEGMENTS = -(1 << 63)
+"""Less than the id of any segment: where a walk through all of them begins."""
+
 IN_USE_NS = 24 * 3600 * 1_000_000_000
 """How long after its last change a file counts as in use: as long as it is linked at a stop."""
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 
 from tracesidecar.batch import ManifestObject
-from tracesidecar.cli.lake_argument import find_objects_being_sent, readable_sink
+from tracesidecar.cli.lake_argument import find_objects_being_sent, open_readable, readable_sink
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
@@ -20,7 +20,7 @@ from tracesidecar.journal import hold_lock, prepare_state_directory
 from tracesidecar.lake import MIN_MEMORY_BYTES, CannotRewrite, Compacted, Compactor, RewriteLimits
 from tracesidecar.masking import Mask
 from tracesidecar.sanitize import printable
-from tracesidecar.sinks import SinkOptions, open_stored_objects
+from tracesidecar.sinks import SinkOptions
 from tracesidecar.units import Size, format_bytes
 
 
@@ -112,9 +112,7 @@ def _is_possible(arguments: argparse.Namespace) -> bool:
 def _compact(
     configuration: Configuration, sink: SinkOptions, arguments: argparse.Namespace
 ) -> list[Compacted]:
-    store = open_stored_objects(sink)
-    if store is None:
-        raise AssertionError("readable_sink returned a sink that cannot be read back")
+    store = open_readable(sink)
     prepare_state_directory(configuration.state_directory)
     with closing(store), hold_lock(configuration.state_directory, "compact.lock"):
         compactor = Compactor(

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from tracesidecar.cli.lake_argument import readable_sink
+from tracesidecar.cli.lake_argument import open_readable, readable_sink
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
@@ -23,7 +23,7 @@ from tracesidecar.journal import (
 )
 from tracesidecar.masking import Mask
 from tracesidecar.sanitize import printable
-from tracesidecar.sinks import SinkOptions, destination_key_of, open_stored_objects
+from tracesidecar.sinks import SinkOptions, destination_key_of
 
 if TYPE_CHECKING:
     from tracesidecar.daemon.recoverer import Recoverer, Recovery
@@ -125,9 +125,7 @@ def _describe_gap(sink: SinkOptions, recovery: Recovery) -> str:
 
 
 def _recover(recoverer: Recoverer, sink: SinkOptions) -> Recovery:
-    store = open_stored_objects(sink)
-    if store is None:
-        raise AssertionError("readable_sink returned a sink that cannot be read back")
+    store = open_readable(sink)
     with closing(store):
         return recoverer.run(store)
 

@@ -11,9 +11,7 @@ from tracesidecar.config import load_to_read, rules_cache
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.chunks import read_chunks
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.units import Size
-
-MAX_LINE = Size.parse("64MiB")
+from tracesidecar.tail import MAX_LINE
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from tracesidecar.config import Configuration, guess_state_directory, load_to_re
 from tracesidecar.errors import ConfigurationError, ConfigurationUnavailable
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.status import (
+    NO_DAEMON,
     HeldReport,
     SinkReport,
     SourceReport,
@@ -95,7 +96,7 @@ def _silence(*, running: bool | None) -> str:
     """Return why nobody listens at the socket of the daemon."""
     if running:
         return "the daemon does not answer yet, or is about to end"
-    return "no daemon runs with this state directory"
+    return NO_DAEMON
 
 
 def _print(report: StatusReport, note: str) -> None:

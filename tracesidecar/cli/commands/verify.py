@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 
-from tracesidecar.cli.lake_argument import find_objects_being_sent, readable_sink
+from tracesidecar.cli.lake_argument import find_objects_being_sent, open_readable, readable_sink
 from tracesidecar.cli.output import complain, print_line, print_long_json, print_table, progress
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
@@ -16,7 +16,7 @@ from tracesidecar.journal import load_deliveries
 from tracesidecar.lake import Proof, SegmentKey, StoreFinding, size_of, verify
 from tracesidecar.masking import Mask
 from tracesidecar.sanitize import printable
-from tracesidecar.sinks import SinkOptions, destination_of, is_key_of, open_stored_objects
+from tracesidecar.sinks import SinkOptions, destination_of, is_key_of
 from tracesidecar.units import format_bytes
 
 MOST_SOURCES = 1000
@@ -51,9 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _proof(configuration: Configuration, sink: SinkOptions) -> Proof:
-    store = open_stored_objects(sink)
-    if store is None:
-        raise AssertionError("readable_sink returned a sink that cannot be read back")
+    store = open_readable(sink)
     with closing(store), progress(size_of(store)) as report_read:
         proof = verify(
             store,

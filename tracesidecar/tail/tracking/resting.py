@@ -18,7 +18,7 @@ from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.segments import Rest, SegmentRecord, SegmentStore
+from tracesidecar.tail.segments import BEFORE_ALL_SEGMENTS, Rest, SegmentRecord, SegmentStore
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.file_records import revive_file
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
@@ -28,8 +28,6 @@ from tracesidecar.tail.tracking.segment_log import SegmentLog
 _LOOKED_AT_ONCE = 10_000
 _JUDGED_AT_ONCE = 2000
 """How many segments are looked at, and are found to be over, in one scan."""
-
-_BEFORE_ALL = -(1 << 63)
 
 
 class RestingSegments:
@@ -74,7 +72,7 @@ class RestingSegments:
         self._prefix_lengths: Sequence[int] = ()
         self._found: set[int] = set()
         self._is_any_left = False
-        self._looked_at = _BEFORE_ALL
+        self._looked_at = BEFORE_ALL_SEGMENTS
         self._seen = 0
 
     # ---- at the start
@@ -122,7 +120,7 @@ class RestingSegments:
         elif len(page) == _LOOKED_AT_ONCE:
             self._looked_at = page[-1][0]
         elif self._seen:
-            self._looked_at, self._seen = _BEFORE_ALL, 0
+            self._looked_at, self._seen = BEFORE_ALL_SEGMENTS, 0
         else:
             self._end()
 
