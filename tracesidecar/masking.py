@@ -252,7 +252,7 @@ def _literal(value: object) -> object:
 
 
 class _Found(NamedTuple):
-    """From where to where a text has a part of a value, and the reference of that."""
+    """The span of a text that repeats a part of a value, and that value's reference."""
 
     start: int
     end: int
@@ -327,7 +327,7 @@ def _unescape(written: str) -> str:
 
 
 def _merge(found: Iterable[_Found]) -> list[_Found]:
-    """Return what was found in order: of what overlaps, the reference of what begins first."""
+    """Return the spans in order; of overlapping ones, the first."""
     merged: list[_Found] = []
     for each in sorted(found, key=lambda each: (each.start, -each.end)):
         if merged and each.start < merged[-1].end:

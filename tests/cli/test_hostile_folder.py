@@ -236,7 +236,7 @@ def test_init_does_not_wait_for_a_fifo(desk: Desk) -> None:
     for _ in range(2):
         forced = desk.call("init", "--force")
         assert forced.returncode == 78
-        assert "it is no regular file: remove it" in forced.stderr
+        assert "it is not a regular file: remove it" in forced.stderr
         path.unlink()
         path.symlink_to(pipe)
 

@@ -282,7 +282,7 @@ def test_a_unix_socket_that_nobody_listens_on_is_replaced_and_nothing_else(tmp_p
             HealthServer(f"unix:{path}", PAGES, answer_ready)
     path.unlink()
     path.write_text("a file of somebody")
-    with pytest.raises(OSError, match="a file that is no socket is there"):
+    with pytest.raises(OSError, match="a file that is not a socket is there"):
         HealthServer(f"unix:{path}", PAGES, answer_ready)
     assert path.read_text() == "a file of somebody"
 

@@ -99,7 +99,7 @@ def require_object(described: ManifestObject) -> None:
 
 
 def require_counts(*counts: int) -> None:
-    """Raise ValueError for a count of a manifest that is none."""
+    """Raise ValueError if a count of a manifest is negative or too large."""
     if not 0 <= min(counts) <= max(counts) <= _LARGEST:
         raise ValueError("a count is out of bounds")
 

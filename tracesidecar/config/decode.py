@@ -31,7 +31,7 @@ class OptionsDecoder:
         self.pieces = pieces or {}
 
     def struct(self, kind: type[S], table: object, path: KeyPath) -> S:
-        """Decode one table. Raises InvalidValue after collecting every mistake in it."""
+        """Decode one table. Raise InvalidValue after collecting every mistake in it."""
         if not isinstance(table, dict):
             raise self._invalid(path, f"expected a table, found {describe_value(table)}")
         fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}

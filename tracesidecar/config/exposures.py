@@ -62,7 +62,7 @@ def _judge(clear: ClearText, options: SinkOptions, path: KeyPath) -> Exposure | 
             return Exposure(
                 path,
                 f"{sent}, and that is a public address: use TLS, or set insecure = true if "
-                "everybody on the way may read them",
+                "anyone on the network path can read them",
                 is_rejected=True,
             )
         case Reach.PUBLIC:

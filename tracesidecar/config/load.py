@@ -66,7 +66,7 @@ class ConfigurationReport:
 def load(path: str | None, environ: Mapping[str, str]) -> LoadedConfiguration:
     """Load the configuration from `path`, the environment or the default locations.
 
-    Raises ConfigurationError with the first mistake and the number of others;
+    Raise ConfigurationError with the first mistake and the number of others;
     ConfigurationUnavailable if all of them may pass.
     """
     inspection = inspect(path, environ)
@@ -234,7 +234,7 @@ def _syntax(error: tomli.TOMLDecodeError) -> str:
 def load_to_read(path: str | None, environ: Mapping[str, str]) -> Configuration:
     """Load for a command that only reads.
 
-    Mistakes that matter only for shipping, such as an unreadable directory, are ignored. Raises
+    Mistakes that matter only for shipping, such as an unreadable directory, are ignored. Raise
     ConfigurationError if there is no configuration at all.
     """
     inspection = inspect(path, environ)

@@ -43,7 +43,7 @@ HEALTH_CHECK_SECONDS = 5.0
 """How often the gauges and the journal's notes about the sinks are brought up to date."""
 
 SAVE_SECONDS = 5.0
-"""How long the end waits for a journal that cannot be written, if there is so much time."""
+"""How long to wait at the end for a journal that cannot be written, if there is that much time."""
 
 SAVE_PAUSE_SECONDS = 0.25
 
@@ -65,7 +65,7 @@ class Mode:
 class Generation:
     """Builds the service for a configuration and runs it until it has drained.
 
-    Construction blocks: it compiles the rules and reads the journal. Raises ConfigurationError or
+    Construction blocks: it compiles the rules and reads the journal. Raise ConfigurationError or
     RedactionError if the configuration cannot be run.
     """
 
@@ -129,7 +129,7 @@ class Generation:
         try:
             result = await run_beside(service, self._companions())
             await self.monitor.save_counters()
-            if self.service.has_heirs:
+            if self.service.has_successor:
                 self.descriptors = await self._wiring.worker.run(
                     lambda context: context.tailer.copy_descriptors()
                 )
@@ -247,9 +247,9 @@ class Generation:
 
 
 def _save_and_close(context: WorkerContext, *, seconds: float, once: bool) -> None:
-    """Save what is known of the files; wait so long for a journal that cannot be written.
+    """Save what is known of the files; wait this long for a journal that cannot be written.
 
-    What cannot be saved spares the next start some work, nothing more.
+    It only spares the next start some work, so it may fail.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -98,7 +98,7 @@ class HealthServer:
 
     A page is made of the health of the service, for which `ask` starts a question; one answer
     serves all that wait for it. A question without an answer is answered to the clients with 503.
-    Raises OSError if the address is taken, and RuntimeError if there can be no further thread.
+    Raise OSError if the address is taken, and RuntimeError if there can be no further thread.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class HealthServer:
             each.close()
 
     def _seconds_to_wait(self) -> float | None:
-        """Return how long nothing has to be done unless a socket is ready; None for ever."""
+        """Return for how long to wait for a socket, None if nothing else is to be done."""
         times = [
             connection.deadline
             for connection in self._connections.values()
@@ -381,7 +381,7 @@ def _listen_on_path(path: str) -> socket.socket:
 def _remove_abandoned(path: str) -> None:
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise FileExistsError(errno.EEXIST, "a file that is no socket is there", path)
+            raise FileExistsError(errno.EEXIST, "a file that is not a socket is there", path)
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

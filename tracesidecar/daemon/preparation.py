@@ -17,7 +17,7 @@ log = structlog.get_logger()
 def prepare_journal(configuration: Configuration, journal: Journal) -> None:
     """Let sources and sinks go on where they ended, and what is over rest.
 
-    Raises ConfigurationError as `take_over_sources` and `reject_repetition` do.
+    Raise ConfigurationError as `take_over_sources` and `reject_repetition` do.
     """
     journal.identities.forget_old_names()
     announce_move(configuration.state_directory, journal)

@@ -27,9 +27,10 @@ MOST_LISTED = 20
 """How many undelivered ranges are logged one by one; the count is always logged."""
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread computes at most while another waits to go on. What sends a batch and commits
-it waits for the disk a dozen times; with Python's 5 ms, each of these would cost that much more
-while the worker thread is busy.
+"""How long a thread may compute while another one waits.
+
+Sending and committing a batch waits for the disk a dozen times; with Python's 5 ms, each wait would
+take that much longer while the worker thread is busy.
 """
 
 
@@ -110,7 +111,7 @@ def exec_command(
 
 
 def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
-    """Run until drained, and log how it ended. Raises as `Daemon.run`."""
+    """Run until drained, and log how it ended. Raise as `Daemon.run`."""
     logs.configure(mode.progress)
     sys.setswitchinterval(SWITCH_SECONDS)
     ended = asyncio.run(_run_until_drained(loaded, mode))
@@ -187,7 +188,7 @@ def _log_outcome(outcome: Outcome) -> None:
 
 
 def _describe_remedy(left: Sequence[UndeliveredRange]) -> str:
-    """Return what becomes of what is left, and what could have kept it."""
+    """Return what happens to undelivered data, and what would have kept it."""
     lost = [each for each in left if each.is_lost]
     if not lost:
         return _STAYS

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 SEND_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
 CHECK_SECONDS = 2.0
-"""How often it is looked whether the socket's file is still there."""
+"""How often to check that the socket's file is still there."""
 
 
 class StatusServer:

@@ -67,7 +67,7 @@ class Wiring:
 
         `line_metrics` is of the generation before, as `inherited` is, for `build_tailer`.
 
-        Raises ConfigurationError or RedactionError if the configuration cannot be run.
+        Raise ConfigurationError or RedactionError if the configuration cannot be run.
         """
         self._configuration = configuration
         self._journal = journal
@@ -102,7 +102,7 @@ class Wiring:
         """Build sinks of a changed configuration in the worker thread.
 
         Return, for each sink, its SinkState (event loop) and its SinkCursors (worker thread).
-        Raises ConfigurationError as `reject_repetition` does.
+        Raise ConfigurationError as `reject_repetition` does.
         """
         wanted = [options for options in configuration.sink if options.name in names]
         for options in wanted:

@@ -42,7 +42,7 @@ class _Info(msgspec.Struct):
 def apply_statements(engine: str, where: str, statements: tuple[Statement, ...]) -> list[str]:
     """Run the statements that define, all or none, and return their names.
 
-    `where` is the file of DuckDB, or the URL of PostgreSQL. Raises ConfigurationError if that
+    `where` is the file of DuckDB, or the URL of PostgreSQL. Raise ConfigurationError if that
     fails.
     """
     definitions = [statement for statement in statements if statement.use == "define"]
@@ -53,7 +53,7 @@ def apply_statements(engine: str, where: str, statements: tuple[Statement, ...])
 def list_clear_hosts(engine: str, where: str) -> tuple[str, ...]:
     """Return the servers that `--apply` would send credentials without encryption.
 
-    For PostgreSQL these are in the URL, or where libpq finds them. Raises ConfigurationError.
+    For PostgreSQL these are in the URL, or where libpq finds them. Raise ConfigurationError.
     """
     if engine == "elasticsearch":
         parts = _split_address(where)
@@ -167,7 +167,7 @@ def _postgres(url: str, statements: list[Statement]) -> None:
 def put_templates(url: str) -> list[str]:
     """Put the index templates into Elasticsearch or OpenSearch, and return their names.
 
-    The server is asked which of the two it is. User and password may be part of the URL. Raises
+    The server is asked which of the two it is. User and password may be part of the URL. Raise
     ConfigurationError if that fails.
     """
     _split_address(url)

@@ -25,7 +25,7 @@ class Lake:
     partition `dialect`: Athena does not see a value that its projection does not list.
     `first_day` is the first day that Athena looks for.
 
-    Raises ValueError if a name cannot be part of a statement of every engine.
+    Raise ValueError if a name cannot be part of a statement of every engine.
     """
 
     location: str

@@ -83,7 +83,7 @@ class Bisection:
     def reject(self, first: int, last: int, error: Rejected) -> None:
         """Note that a span was rejected; split it unless it is a single record.
 
-        Raises RetryLater if so many records were rejected and none was stored that the destination
+        Raise RetryLater if so many records were rejected and none was stored that the destination
         itself is in doubt.
         """
         self._has_stored = self._has_stored or _has_stored_some(error, last - first + 1)

@@ -115,7 +115,7 @@ class Delivery:
     async def send(self, batch: Batch) -> tuple[RejectedRecord, ...]:
         """Return when every record is durable at the destination or rejected by it.
 
-        The rejected records are returned. Raises SinkStopped.
+        The rejected records are returned. Raise SinkStopped.
         """
         try:
             return await self._send(batch)

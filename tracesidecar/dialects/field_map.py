@@ -79,7 +79,7 @@ def field_map_dialect(
     an unknown type. Without `event_kind` the kind follows from tokens, tool and role. Tokens
     count as those of one call unless `usage_scope` says otherwise.
 
-    Raises ConfigurationError for a column that does not exist or cannot be mapped, for an
+    Raise ConfigurationError for a column that does not exist or cannot be mapped, for an
     invalid path, and for a kind that does not exist.
     """
     translated = _check_kinds(event_kinds or {})

@@ -106,7 +106,7 @@ class Interpreter:
         """Return the events of a chunk, at least one for each line, and the state after it.
 
         `label` is the redacted path of the file; `clean` has the positions of its lines. `state` is
-        what the call for the previous chunk of the file returned, None at its beginning. Raises
+        what the call for the previous chunk of the file returned, None at its beginning. Raise
         UnreadableState if it is damaged or comes from a later version.
 
         `identify` returns the identity of the file for the digest of its first line: the state may

@@ -69,7 +69,7 @@ def price_table() -> PriceTable:
 def price_call(event: Event) -> tuple[float, str] | None:
     """Return the cost of a call by its token columns, and its `cost_source`.
 
-    Returns None if the tokens or the price of the model are not known. A cache write counts as
+    Return None if the tokens or the price of the model are not known. A cache write counts as
     one for 5 minutes; a mapper that knows of another lifetime calls `call_cost`.
     """
     if (

@@ -50,7 +50,7 @@ GENERIC = "generic"
 def load_dialect(name: str) -> Dialect[msgspec.Struct]:
     """Import and return the dialect of that name.
 
-    Raises KeyError if there is none.
+    Raise KeyError if there is none.
     """
     module = importlib.import_module(f"tracesidecar.dialects.{_MODULES[name]}")
     dialect: Dialect[msgspec.Struct] = module.DIALECT

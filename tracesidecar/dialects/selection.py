@@ -20,7 +20,7 @@ def select_dialect(
 ) -> Dialect[msgspec.Struct] | None:
     """Return the dialect of a name, or one built from a table of fields; None for `auto`.
 
-    Raises ConfigurationError if there is no such dialect, or the table is not a field map.
+    Raise ConfigurationError if there is no such dialect, or the table is not a field map.
     """
     if not isinstance(option, str):
         from tracesidecar.dialects.field_map import field_map_dialect

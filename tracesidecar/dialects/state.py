@@ -85,7 +85,7 @@ _decode = msgspec.msgpack.Decoder(FileState).decode
 def decode_state(body: bytes) -> FileState:
     """Undo `FileState.encode`.
 
-    Raises UnreadableState.
+    Raise UnreadableState.
     """
     try:
         return _decode(body)

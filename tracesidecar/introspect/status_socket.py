@@ -43,7 +43,7 @@ class ReportFailure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def listen(state_directory: str) -> socket.socket:
     """Open the socket; only the process that holds the state directory may call this.
 
-    A socket that a killed daemon left behind is replaced, and so is a link. Raises OSError if there
+    A socket that a killed daemon left behind is replaced, and so is a link. Raise OSError if there
     is something else, the file system has no sockets, or the path is too long for this operating
     system.
     """

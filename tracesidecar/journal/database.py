@@ -235,9 +235,9 @@ class JournalDatabase:
         return bool(before != version)
 
     def limit_waiting(self, seconds: float | None) -> None:
-        """Wait for other processes' locks no longer than until so many seconds from now.
+        """Wait for other processes' locks for this many seconds from now at most.
 
-        None: as long as ever, `LOCK_SECONDS` each time. Any thread may call, also while others
+        None: `LOCK_SECONDS` each time. Any thread may call, also while others
         wait.
         """
         self._waits_until = math.inf if seconds is None else time.monotonic() + seconds

@@ -59,7 +59,8 @@ class FormerFileTable:
         try:
             found = [(decode_record(body, "", None), reach, marks) for body, reach, marks in rows]
         except (msgspec.DecodeError, UnicodeError, ValueError) as error:
-            raise self._database.explain_damage("the record of a file is odd") from error
+            problem = "the record of a former file cannot be read"
+            raise self._database.explain_damage(problem) from error
         if any(reach < 0 for _, reach, _ in found):
             raise self._database.explain_damage("an offset is negative")
         return next(

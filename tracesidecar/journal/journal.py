@@ -139,9 +139,9 @@ class Journal:
             return False
 
     def limit_waiting(self, seconds: float | None) -> None:
-        """Wait for other processes' locks no longer than until so many seconds from now.
+        """Wait for other processes' locks for this many seconds from now at most.
 
-        None: as long as ever. Any thread may call.
+        None: the usual time for each lock. Any thread may call.
         """
         self._database.limit_waiting(seconds)
 

@@ -141,9 +141,9 @@ def _find_holder(descriptor: int, *notes: str) -> str:
 
 
 def _write_holder(descriptor: int) -> None:
-    """Write our number into the lock: it only tells others who holds it.
+    """Write our process number into the lock, to tell others who holds it.
 
-    Not into what has another content or another name, too: that is somebody's file.
+    A file that has other content, or a second name, is left alone: it is somebody else's.
     """
     with suppress(OSError):  # on a full disk
         if os.fstat(descriptor).st_nlink != 1 or not _OWN_CONTENT.fullmatch(

@@ -33,11 +33,11 @@ class LostBytes:
 
 
 class LossTable:
-    """The losses. Each is recorded once, also if it is reported again after a crash.
+    """The losses. Each is recorded once, even if it is reported again after a crash.
 
-    What is lost for all sinks has one row, and what more one sink lacks has another: no two rows of
-    a sink overlap. That a file may have had more than is known has a row of its own, without bytes:
-    it stays, whatever is lost of the bytes before it.
+    Bytes that all sinks lack have one row; what a single sink lacks beyond that has another, and no
+    two rows of a sink overlap. If a file may have had more than is known, a row without bytes says
+    so: it stays, whatever is lost of the bytes before it.
     """
 
     def __init__(self, database: JournalDatabase) -> None:

@@ -28,7 +28,8 @@ class SourceNames:
             try:
                 return msgspec.json.decode(content, type=dict[str, str])
             except msgspec.DecodeError as error:
-                raise self._database.explain_damage("the names of the sources are odd") from error
+                problem = "the names of the sources cannot be read"
+                raise self._database.explain_damage(problem) from error
         return {name: name for name in self._segments.resting.list_sources()}
 
     def save(self, names: Mapping[str, str]) -> None:

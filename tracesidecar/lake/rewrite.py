@@ -55,7 +55,7 @@ def rewrite(paths: Sequence[str], scratch: str, limits: RewriteLimits) -> Rewrit
     """Write the events of all files into the folder `scratch`, sorted by conversation and time.
 
     `repeats.py` says which rows of an event are kept. The folder needs room for the partition
-    twice, lightly compressed. The same input gives the same files. Raises CannotRewrite.
+    twice, lightly compressed. The same input gives the same files. Raise CannotRewrite.
     """
     spilled = os.path.join(scratch, "rows.arrow")
     order = Order(limits.memory_bytes // KEY_BYTES)

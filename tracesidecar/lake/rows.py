@@ -39,7 +39,7 @@ class CannotRewrite(TraceSidecarError):
 def batches(path: str) -> Iterator[pa.RecordBatch]:
     """Yield the events of a file, a few MiB at a time.
 
-    Raises CannotRewrite when the file has something that this program would lose.
+    Raise CannotRewrite when the file has something that this program would lose.
     """
     import pyarrow as pa
 

@@ -25,13 +25,13 @@ FEW_LINES = 512
 """How many lines those chunks of a file have that come after one that took long."""
 
 MOST_REJECTED = 256
-"""How many lines the chunk has that comes after one with so many rejected lines: why a line is
-rejected takes many times as long to find out as that it is valid.
+"""The most lines of a chunk that follows one with many rejected lines: to find out why a line is
+rejected takes many times as long as to find out that it is valid.
 """
 
 MEASURED_BYTES = 8 << 20
-"""How much of a line that is too long is looked at before others have their turn: a hole in a file
-may have a terabyte, and no newline either.
+"""How much of a line that is too long is read before others have their turn: a hole in a file may
+be a terabyte without a newline.
 """
 
 OPEN_SECONDS = 5.0
@@ -82,7 +82,7 @@ class ChunkReader:
     ) -> CleanChunk | None:
         """Return the chunk that begins at the checkpoint.
 
-        Returns None if there is no whole line now, or only fragments of a message that goes on. The
+        Return None if there is no whole line now, or only fragments of a message that goes on. The
         chunk ends before the first fragment of a message that is still being streamed, because a
         secret can be split over its fragments. The fragments are taken nevertheless with `flush`,
         or if the message has waited too long or become too long. `now` is in seconds, of a clock
@@ -214,7 +214,7 @@ class ChunkReader:
         return [*self._waiting, *self._unfinished]
 
     def list_overdue(self, now: float) -> list[int]:
-        """Return the segments of `waiting` that have waited so long that they are taken as is."""
+        """Return the segments of `waiting` that have waited too long, and are taken as they are."""
         since = [
             *self._waiting.items(),
             *(

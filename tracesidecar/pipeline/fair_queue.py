@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 FILE_BYTES = 32 << 10
-"""What a turn costs beside its bytes: to open a file takes as long as to read so much."""
+"""What a turn costs beside its bytes: opening a file takes as long as reading this much."""
 
 
 class FairQueue:
@@ -55,7 +55,7 @@ class FairQueue:
         waiting[segment] = since
 
     def pop(self) -> tuple[int, float]:
-        """Return the next segment and since when it is ready; it is no longer ready then."""
+        """Take the next segment; return it with the time since when it was ready."""
         # of those that have cost the same, the one that became ready last has waited for the others
         ready = (source for source in reversed(self._ready) if source not in self._paused)
         source = min(ready, key=self._cost.__getitem__)

@@ -42,7 +42,7 @@ class ReplayReader:
     def read_range(self, planned: Range, at: Checkpoint) -> CleanChunk | None:
         """Return the chunk of a planned range, whose beginning is the checkpoint `at`.
 
-        Returns None if the bytes are gone or have changed.
+        Return None if the bytes are gone or have changed.
         """
         view = self._tailer.segments().get(planned.segment)
         if view is None:

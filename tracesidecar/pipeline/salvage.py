@@ -54,7 +54,7 @@ def salvage(
 
 
 class _Remains:
-    """A plan of which objects arrived, and not all ranges can be read."""
+    """A plan whose ranges cannot all be read, though some of its objects arrived."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class _Remains:
         self._ranges = ArrivedRanges(context, plan, replayed.readable, self._find_name)
 
     def adopt(self) -> Salvage:
-        """Return a plan of which all objects arrived: only its manifest may be missing."""
+        """Adopt a plan whose objects have all arrived: only its manifest may be missing."""
         plan, made = self._plan, self._made
         arrived = {index: self._intervals(index) for index in range(len(plan.ranges))}
         reached, lost = self._ranges.advance(arrived)
@@ -153,7 +153,7 @@ class _Remains:
         )
 
     def _make_plan(self, kept: list[int], sent: tuple[Payload, ...], manifest: Payload) -> Plan:
-        """Return the plan of what is left, for the case that the process ends once more."""
+        """Return the plan of what is left, in case the process ends once more."""
         plan = self._plan
         digests = {each.name: each.planned for each in (*sent, manifest)}
         places = {index: place for place, index in enumerate(kept)}

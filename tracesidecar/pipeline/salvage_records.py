@@ -39,7 +39,7 @@ class _Line(NamedTuple):
 
 
 class _Remains:
-    """A plan of single records, of which not all ranges can be read."""
+    """A plan of single records whose ranges cannot all be read."""
 
     def __init__(
         self, context: WorkerContext, plan: Plan, replayed: ReplayedBatch, receipt: Receipt
@@ -154,7 +154,7 @@ class _Remains:
         )
 
     def _make_plan(self, kept: dict[int, list[Interval]]) -> Plan:
-        """Return the plan of what is left, for the case that the process ends once more.
+        """Return the plan of what is left, in case the process ends once more.
 
         What is sent again comes first: its records have the indexes of the batch.
         """

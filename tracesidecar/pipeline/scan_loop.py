@@ -84,9 +84,9 @@ class ScanLoop:
         return found
 
     async def scan_until_settled(self, seconds: float) -> None:
-        """Scan until it is known of every file whether it is new, a copy, moved or gone.
+        """Scan until every file is known to be new, a copy, moved or gone.
 
-        End so many seconds after the first scan was over. `progress` says how far it has come.
+        End this many seconds after the first scan was over. `progress` says how far it has come.
         """
         deadline = float("inf")
         self.progress = ScanProgress()

@@ -41,7 +41,7 @@ PAUSE_SECONDS = 1.0
 """How long to wait for a journal that cannot be written, or for a file that may come back."""
 
 MARKED_AT_ONCE = 64
-"""Of so many files landmarks are made in one step of the worker."""
+"""How many files get landmarks in one step of the worker."""
 
 AWAY_SECONDS = 120.0
 """How long a plan waits for a file system that is away, while other files wait for the plan."""
@@ -104,7 +104,7 @@ class Shipper:
         return Committed(late.reached, quarantined)
 
     async def _make_landmarks(self, prepared: PreparedBatch) -> dict[int, bytes]:
-        """Make the landmarks of what a batch has, of some files at a time."""
+        """Make the landmarks of the files in a batch, some at a time."""
         segments, landmarks = list(prepared.reached), dict[int, bytes]()
         for first in range(0, len(segments), MARKED_AT_ONCE):
             some = segments[first : first + MARKED_AT_ONCE]

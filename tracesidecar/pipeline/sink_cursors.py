@@ -134,7 +134,7 @@ class SinkCursors:
         self._ready.pause(sources)
 
     def next_ready(self) -> tuple[int, float]:
-        """Return the next ready segment and since when it is ready; it is no longer ready then."""
+        """Take the next ready segment; return it with the time since when it was ready."""
         return self._ready.pop()
 
     def take(self, segment: int, reached: Checkpoint, since: float) -> None:
@@ -180,7 +180,7 @@ class SinkCursors:
         self._held_bytes = held_bytes
 
     def recall(self, committed: Mapping[int, Checkpoint]) -> None:
-        """Note where the journal has segments that were at rest, or other segments, until now."""
+        """Note how far the journal has segments that rested, or were other segments, until now."""
         for segment, checkpoint in committed.items():
             self._committed.setdefault(segment, checkpoint)
 

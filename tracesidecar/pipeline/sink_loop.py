@@ -57,7 +57,7 @@ class SinkLoop:
     async def run(self) -> None:
         """Serve the sink until a drain is over, starting again after a bug in it.
 
-        Returns for good if the sink stops, because a person has to look. Raises StateError if the
+        Return for good if the sink stops, because a person has to look. Raise StateError if the
         journal is damaged.
         """
         sink, pause = self._sink, FIRST_SECONDS_BEFORE_RESTART

@@ -55,15 +55,15 @@ class SinkProgress:
 
     @property
     def is_sending(self) -> bool:
-        """Whether an attempt to send is under way.
+        """Whether an attempt to send is under way, and may still succeed.
 
-        It ends by the time-out of its destination, but in no case may it take for ever.
+        The destination's time-out ends it; an attempt that takes far longer does not count.
         """
         return self._attempts.are_under_way and _is_recent(self._attempts.began_at)
 
     @property
     def is_writing(self) -> bool:
-        """Whether a write to the journal is under way, and not for ever."""
+        """Whether a write to the journal is under way, and not hanging."""
         return self._writing_since is not None and _is_recent(self._writing_since)
 
     def note_read(self, read_bytes: int) -> None:
@@ -98,7 +98,7 @@ class BatchDeadline:
         self._at = self._clock() + seconds
 
     def find_latest(self, began: float) -> float:
-        """Return when a batch that began then is to be sent.
+        """Return when a batch that began at a time is to be sent.
 
         Before a deadline a batch fills for a third of the time that is left, so that the rest is
         enough to send and commit it, also where this takes longer than to fill it.

@@ -87,9 +87,9 @@ class SlowChunks:
         threading.Thread(target=self._clean, args=(job,), name="slow chunk", daemon=True).start()
 
     def take(self, segment: int, offset: int) -> tuple[Chunk, CleanChunk] | None:
-        """Return the chunk that begins there, also clean; None if it was not cleaned here.
+        """Return the chunk that begins there, as read and cleaned; None if it was not cleaned here.
 
-        Raise what cleaning it has raised.
+        Raise what the cleaning raised.
         """
         job = self._job
         if job is None or not job.result or _place(job.chunk) != (segment, offset):

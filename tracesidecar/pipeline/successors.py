@@ -1,6 +1,6 @@
-"""What a batch has of a file that was rewritten meanwhile counts where the file goes on.
+"""A file was rewritten while a batch was being sent: what arrived counts where the file goes on.
 
-The file is another segment by then, which begins with what is unchanged.
+By then the file is another segment, which begins with the unchanged part.
 """
 
 from __future__ import annotations

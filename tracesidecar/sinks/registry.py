@@ -37,7 +37,7 @@ _DIGEST = " sha256:"
 
 
 def sink_type(name: str) -> SinkType[SinkOptions]:
-    """Import and return a sink type. Raises KeyError when there is none of that name.
+    """Import and return a sink type. Raise KeyError when there is none of that name.
 
     Its functions take the options of that type alone: narrow others with `SinkType.narrow`, or call
     the functions below.

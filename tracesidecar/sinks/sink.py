@@ -73,7 +73,7 @@ class Store(Sink, Protocol):
     async def exists(self, name: str) -> bool:
         """Return whether an object of that name (relative to the sink's prefix) is stored.
 
-        Raises RetryLater when the store cannot answer.
+        Raise RetryLater when the store cannot answer.
         """
         ...
 
@@ -97,7 +97,7 @@ class RecordKeeper(Sink, Protocol):
     async def find_stored(self, batch_id: str, ids: Sequence[str], /) -> Receipt | None:
         """Return what the destination has of a batch whose records have these ids, in order.
 
-        A record counts that came in another batch, too. None if the destination cannot tell. Raises
+        A record counts that came in another batch, too. None if the destination cannot tell. Raise
         RetryLater when it cannot answer now, with reason `denied` if it does not let these
         credentials ask.
         """
@@ -131,7 +131,7 @@ class StoredObjects(Protocol):
         ...
 
     def read(self, name: str) -> Iterator[bytes]:
-        """Yield the content in blocks. Raises FileNotFoundError when there is no such object."""
+        """Yield the content in blocks. Raise FileNotFoundError when there is no such object."""
         ...
 
     def put(self, name: str, source: str) -> None:
@@ -187,7 +187,7 @@ class SinkType(Generic[OptionsT]):
     def narrow(self, options: SinkOptions) -> OptionsT:
         """Return the options as this type's, with plain texts, which every encoder knows.
 
-        Raises TypeError when they are another type's.
+        Raise TypeError when they are another type's.
         """
         if not isinstance(options, self.options):
             raise TypeError(f"{type(options)} are not the options of a sink of type {self.name}")

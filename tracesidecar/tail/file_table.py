@@ -106,8 +106,8 @@ class Directory:
     `changed_ns` (ctime) is -1 when the directory must be listed again. One that is `linked` was
     reached through a symlink. `place` is None in one that is not walked. `rotated` has the names
     that files were rotated away from, and when the first of those files was last written. `source`
-    is the one of whose budget it takes. One that takes long to list `rests_until` then, by the
-    monotonic clock.
+    is the one whose budget it uses. One that takes long to list is not listed again before
+    `rests_until` (monotonic clock).
     """
 
     path: str

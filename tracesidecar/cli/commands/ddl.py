@@ -139,8 +139,8 @@ def _judge_way(engine: str, where: str, *, is_insecure: bool) -> None:
         sent = f"credentials go to {printable(host)} in clear text"
         if reach is Reach.PUBLIC and not is_insecure:
             raise ConfigurationError(
-                f"{sent}, and that is a public address: use TLS, or give --insecure if everybody "
-                "on the way may read them"
+                f"{sent}, and that is a public address: use TLS, or give --insecure if anyone on "
+                "the network path may read them"
             )
         if not is_insecure:
             complain(

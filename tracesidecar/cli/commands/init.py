@@ -112,14 +112,14 @@ def _open_own(path: str, flags: int) -> int:
             path = os.path.realpath(path)
             status = os.stat(path)
         if not stat.S_ISREG(status.st_mode) and not flags & os.O_EXCL:
-            raise OSError(errno.EINVAL, "it is no regular file: remove it", path)
+            raise OSError(errno.EINVAL, "it is not a regular file: remove it", path)
     # without O_NONBLOCK, a FIFO would be waited for; a file is emptied once it is known
     truncates = flags & os.O_TRUNC
     descriptor = os.open(path, (flags & ~os.O_TRUNC) | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file: remove it", path)
+            raise OSError(errno.EINVAL, "it is not a regular file: remove it", path)
         if status.st_uid not in own:
             raise PermissionError(
                 errno.EPERM, f"it belongs to user {status.st_uid}: remove it", path

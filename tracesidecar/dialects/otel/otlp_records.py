@@ -222,7 +222,7 @@ def _set_time_source(event: Event) -> Event:
 def _milliseconds(start: object, end: object) -> float | None:
     """Return the milliseconds between two times in nanoseconds.
 
-    Returns None if one is missing, or the second is earlier.
+    Return None if one is missing, or the second is earlier.
     """
     begun, ended = _integer(start), _integer(end)
     if not isinstance(begun, int) or not isinstance(ended, int) or not 0 < begun <= ended:

@@ -30,7 +30,7 @@ def utc(value: object) -> str | None:
 def milliseconds_between(start: str | None, end: str | None) -> float | None:
     """Return the milliseconds from one result of `utc` to another.
 
-    Returns None if one is missing, or the second is earlier.
+    Return None if one is missing, or the second is earlier.
     """
     if start is None or end is None:
         return None

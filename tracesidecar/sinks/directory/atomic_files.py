@@ -53,7 +53,7 @@ def begin_file(folder: int, mode: int) -> Iterator[tuple[BinaryIO, str]]:
 def write_new(folder: int, name: str, content: bytes, mode: int) -> None:
     """Write a file that has its name only once its content is durable.
 
-    The name is durable once the folder is synced. Raises FileExistsError when it is taken.
+    The name is durable once the folder is synced. Raise FileExistsError when it is taken.
     """
     with begin_file(folder, mode) as (file, temporary):
         file.write(content)
@@ -63,7 +63,7 @@ def write_new(folder: int, name: str, content: bytes, mode: int) -> None:
 
 
 def give_name(folder: int, temporary: str, name: str) -> None:
-    """Give the file its final name. Raises FileExistsError when the name is taken.
+    """Give the file its final name. Raise FileExistsError when the name is taken.
 
     Hard links never replace a file; where the file system has none, a rename is used that does not
     either. `temporary` may still exist afterwards.
@@ -90,7 +90,7 @@ def rename_to_free_name(source: str, target: str, folder: int = _AT_FDCWD) -> No
 def mark_in_use(descriptor: int) -> bool:
     """Lock an unfinished file for as long as it is open.
 
-    Returns False when the file system has no locks or another process holds it.
+    Return False when the file system has no locks or another process holds it.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

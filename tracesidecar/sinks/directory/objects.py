@@ -38,7 +38,7 @@ class DirectoryObjects:
             raise self._retry_later("list", error) from error
 
     def read(self, name: str) -> Iterator[bytes]:
-        """Yield the content in blocks. Raises FileNotFoundError when there is no such object."""
+        """Yield the content in blocks. Raise FileNotFoundError when there is no such object."""
         try:
             with self._open() as folders, open(folders.open_file(name), "rb") as file:
                 while block := file.read(BLOCK_BYTES):

@@ -110,7 +110,7 @@ async def read_origins(
 ) -> list[LineOrigin]:
     """Return of which lines these documents are, in order; of one that is gone nothing is known.
 
-    Raises as `find_documents` does.
+    Raise as `find_documents` does.
     """
     origins: list[LineOrigin] = []
     for first in range(0, len(documents), DOCUMENTS_AT_ONCE):

@@ -88,7 +88,7 @@ def raise_for_response(
 def _check_acknowledgement(response: HttpResponse, where: str, expected: Expectation) -> None:
     if not expected.has_header(response):
         raise unlike(
-            response, where, f"it has not the header that expect.header asks for, {expected.header}"
+            response, where, f"it lacks the header that expect.header asks for, {expected.header}"
         )
     _check_page(response, where, expected)
 

@@ -14,7 +14,7 @@ Setting = str | int | float | bool
 def connection_settings(options: Options) -> dict[str, Setting]:
     """Return how brokers are reached.
 
-    Blocks on the disk: the password is read each time. Raises RetryLater if it cannot be read.
+    Blocks on the disk: the password is read each time. Raise RetryLater if it cannot be read.
     """
     security = "SASL_" if options.sasl else ""
     settings: dict[str, Setting] = {

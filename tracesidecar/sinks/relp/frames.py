@@ -56,7 +56,7 @@ class ResponseParser:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[RelpResponse]:
-        """Add bytes and return the frames that are complete. Raises RelpProtocolError."""
+        """Add bytes and return the frames that are complete. Raise RelpProtocolError."""
         self._buffer += data
         responses = []
         while (response := self._parse_one()) is not None:

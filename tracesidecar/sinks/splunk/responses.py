@@ -126,7 +126,8 @@ def parse_accepted(response: HttpResponse, records: int, where: str) -> HecRespo
             'the collector of Splunk would answer 200 with {"text":"Success","code":0}',
         )
     raise RetryLater(
-        "status", f"{where} answered {response.status} with code {parsed.code}, which is no success"
+        "status",
+        f"{where} answered {response.status} with code {parsed.code}, which does not mean success",
     )
 
 

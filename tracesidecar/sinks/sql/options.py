@@ -124,7 +124,7 @@ class Address:
 
     @classmethod
     def of(cls, url: str) -> Address:
-        """Parse a URL. Raises ValueError that does not quote it."""
+        """Parse a URL. Raise ValueError that does not quote it."""
         try:
             parts = urlsplit(url)
             match parts.scheme:

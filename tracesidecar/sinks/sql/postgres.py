@@ -172,7 +172,7 @@ class Postgres:
                 )
             except UnicodeError:  # a label of more than 63 characters, or none between two dots
                 raise RetryLater(
-                    "dns", f"the name of {self._address} is none of a host; correct url"
+                    "dns", f"the host name of {self._address} is not valid; correct url"
                 ) from None
         if self._is_aborted.is_set():
             raise RetryLater("timeout", f"connecting to {self._address} took longer than timeout")

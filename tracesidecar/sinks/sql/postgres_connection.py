@@ -9,7 +9,7 @@ from tracesidecar.sinks.transport import read_secret_file, require_one_line
 def connection_string(options: Options, address: Address) -> str:
     """Return libpq's connection string, with the password.
 
-    Blocks on the disk: a password file is read each time. Raises RetryLater when it cannot be read.
+    Blocks on the disk: a password file is read each time. Raise RetryLater when it cannot be read.
     """
     from psycopg.conninfo import make_conninfo
 

@@ -31,7 +31,7 @@ def require_one_line(where: str, secret: str) -> str:
 def read_secret_file(key: str, file: str) -> str:
     """Return the secret in the file that the option `key_file` names, without surrounding space.
 
-    Blocks on the disk. Raises RetryLater if the file cannot be read: secrets of Kubernetes and
+    Blocks on the disk. Raise RetryLater if the file cannot be read: secrets of Kubernetes and
     Vault may be mounted after the daemon starts. So it does if the file holds anything but one line
     of text.
     """

@@ -52,7 +52,7 @@ class Tree:
     """
 
     def __init__(self, sources: Iterable[SourceOptions], *, most_kept: int = 0) -> None:
-        """During a scan, so many directories are kept open."""
+        """How many directories are kept open during a scan."""
         self._most_kept = most_kept
         self._rules: dict[str, LinkRule] = {}
         for source in sources:

@@ -33,7 +33,7 @@ _RESTS = 20
 _SWEEP_SECONDS = 60.0
 
 _CLOSED_AT_ONCE = 256
-"""So many open files a scan looks at, to close those of which nothing is left to read."""
+"""How many open files a scan looks at, to close those that have nothing left to read."""
 
 
 class HeldFiles:
@@ -137,7 +137,7 @@ class HeldFiles:
         self._scan.warn(
             "set_aside",
             file.path,
-            f"the file was deleted, and what is in it now cannot be delivered as what it was: its "
+            f"the file was deleted, and its link can no longer be delivered as that file: its "
             f"{file.size if linked is None else linked.st_size} bytes are kept in {folder}",
         )
 
@@ -162,7 +162,7 @@ class HeldFiles:
         self._open_files.hand_over(file, successor)
 
     def close_finished(self, is_finished: Callable[[File], bool]) -> None:
-        """Close the files of which nothing is left to read.
+        """Close the files that have nothing left to read.
 
         An open file keeps its file system from being unmounted. Of very many, some are looked at in
         each scan.
@@ -240,7 +240,7 @@ class HeldFiles:
         return "descriptor" if self._open_files.is_open(file) else "none"
 
     def find_changed_protection(self) -> list[File]:
-        """Return the files whose protection is no longer what the journal says.
+        """Return the files whose protection differs from what the journal says.
 
         They are among those that were opened, closed, linked or released since the last call.
         """

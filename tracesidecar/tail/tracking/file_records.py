@@ -75,9 +75,9 @@ def record_file(file: File, source: str, protection: Protection) -> SegmentRecor
 
 
 def _find_length(file: File) -> int:
-    """Return how long a file is as far as is known; a reader may be ahead of the last look at it.
+    """Return the known length of a file: a reader may be ahead of the last look at it.
 
-    Only what could not be read is beyond its size in the record.
+    The size in the record is larger only if the rest could not be read.
     """
     is_ahead = file.compression == "none" and file.reach_offset >= file.length
     return min(file.size, file.length) if is_ahead else file.length
