@@ -18,6 +18,7 @@ import pytest
 import zstandard
 
 from tests.daemon.sidecar import LAKE, Sidecar, body, number_lines
+from tests.servers.processes import wait_until
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
@@ -116,6 +117,23 @@ def test_the_missing_ends_of_archives_that_were_cut_are_losses_of_unknown_size(
     assert archives.ship().returncode == 0
     assert Counter(archives.lines()) == Counter([*lines * 3, *number_lines(100, 9)])
     assert len(losses(archives)) == 2
+
+
+def test_a_deleted_archive_that_was_cut_is_a_loss_where_only_single_runs_look(
+    archives: Sidecar,
+) -> None:
+    """Nobody looked long enough: the loss had no row for a day."""
+    lines = number_lines(0, 100)
+    packer = zlib.compressobj(wbits=31)
+    cut = packer.compress(body(lines)) + packer.flush(zlib.Z_FULL_FLUSH)
+    path = archives.traces / "a.jsonl.gz"
+    path.write_bytes(cut)
+    assert archives.ship().returncode == 0
+    path.unlink()
+    wait_until(lambda: archives.ship().returncode == 0 and losses(archives))
+    assert losses(archives) == [("a.jsonl.gz", 0, "corrupt")]
+    assert archives.lines() == lines
+    assert list(archives.state.glob("held/*")) == []
 
 
 @pytest.mark.parametrize("suffix", PACK)

@@ -368,6 +368,84 @@ def test_a_whole_archive_that_is_deleted_is_no_loss(
     assert (follower.lines, follower.losses) == (writer.written, [])
 
 
+@SUFFIXES
+def test_an_archive_of_nothing_that_is_deleted_is_no_loss(
+    follower: Follower, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(follower, suffix, PACK[suffix](b""))
+    follower.turns(3)
+    path.unlink()
+    let_time_pass(monkeypatch, 61)
+    follower.turns(10)
+    assert (follower.losses, follower.store.records) == ([], {})
+
+
+def let_time_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    later = time.time() + seconds
+    monkeypatch.setattr(time, "time", lambda: later)
+    monkeypatch.setattr(time, "time_ns", lambda: int(later * 1e9))
+
+
+BARELY_BEGUN = pytest.mark.parametrize(("suffix", "size"), [("gz", 1), ("gz", 12), ("zst", 14)])
+
+
+@BARELY_BEGUN
+def test_an_archive_of_which_only_the_header_is_there_is_a_loss_once_it_is_deleted(
+    follower: Follower, writer: Writer, suffix: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(follower, suffix, PACK[suffix](writer.make(300))[:size])
+    follower.turns(3)
+    path.unlink()
+    follower.turns(10)
+    assert follower.losses == []  # whoever has it open may still write to it
+    let_time_pass(monkeypatch, 61)
+    follower.turns(3)
+    assert len(follower.losses) == 1
+    assert (os.listdir(follower.held), follower.store.records) == ([], {})
+
+
+@BARELY_BEGUN
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_an_archive_that_barely_began_and_was_deleted_while_nobody_looked_is_a_loss(
+    follower: Follower,
+    writer: Writer,
+    suffix: str,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_linked: bool,
+) -> None:
+    path = put(follower, suffix, PACK[suffix](writer.make(300))[:size])
+    (follower.traces / "other").touch()  # an empty root may be that of another file system
+    follower.turns(3)
+    follower.stop()
+    path.unlink()
+    if not is_linked:
+        for link in follower.held.iterdir():
+            link.unlink()
+    let_time_pass(monkeypatch, 61)
+    follower.start()
+    follower.turns(10)
+    assert len(follower.losses) == 1
+    assert os.listdir(follower.held) == []
+
+
+@SUFFIXES
+def test_an_archive_that_barely_began_and_was_moved_while_nobody_looked_arrives(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    whole = PACK[suffix](writer.make(300))
+    path = put(follower, suffix, whole[:14])
+    follower.turns(3)
+    follower.stop()
+    with path.open("ab") as file:
+        file.write(whole[14:])
+    path.rename(follower.root / "elsewhere")
+    follower.start()
+    follower.turns(5)
+    assert (follower.lines, follower.losses) == (writer.written, [])
+
+
 EMPTY = {"gz": gzip.compress(b""), "zst": b"\x50\x2a\x4d\x18\0\0\0\0"}
 
 

@@ -231,6 +231,11 @@ class File:
         return self.state is SegmentState.NEW and self.prefix_length > 0
 
     @property
+    def has_barely_begun(self) -> bool:
+        """Return whether the file was read, and is an archive without any content so far."""
+        return self.size > 0 and not self.prefix_length and not self.is_whole
+
+    @property
     def is_mere_copy(self) -> bool:
         """Return whether nothing is read of the file because another one has all of its bytes."""
         return self.state is SegmentState.SPENT and self.loss is None

@@ -131,6 +131,7 @@ class ScanSequence:
     def find_losses(self, ending: Collection[int] = ()) -> tuple[Loss, ...]:
         """Verify what readers found broken, as `Tailer.find_losses`."""
         self._verify_suspects(is_scan=False)
+        self._expiry.end_cut_archives()
         for segment in ending:
             if (file := self._files.get(segment)) is not None:
                 self._lifecycle.give_up(file, "deleted")

@@ -203,6 +203,11 @@ class HeldFiles:
             return True  # it cannot be seen now
         return linked is not None and linked.st_size != file.size
 
+    def measure_rest(self, file: File) -> float:
+        """Return for how many seconds a file that we have a link of was not changed or renamed."""
+        linked = self._hard_links.status(file.id)
+        return 0.0 if linked is None else time.time() - linked.st_ctime
+
     def ends_with_us(self, file: File) -> bool:
         """Return whether a file has no name, not even a link of ours: it is only open."""
         if self._arrivals.find(file) is not None:

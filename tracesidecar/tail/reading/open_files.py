@@ -113,8 +113,11 @@ class OpenFiles:
         except OSError:
             os.close(descriptor)
             raise
-        if compression is None or (status.st_dev, status.st_ino) != (file.device, file.inode):
+        is_same = (status.st_dev, status.st_ino) == (file.device, file.inode)
+        if compression is None or not is_same:
             os.close(descriptor)
+            if is_same:
+                file.observe(status)
             return None
         self._keep(file, descriptor)
         file.note_compression(compression)
@@ -239,7 +242,7 @@ class OpenFiles:
         """Return whether a new file that we keep has content, or may still get some.
 
         Its writer may have moved it while it was empty, or deleted it and still have it open. One
-        that cannot be read waits until it can.
+        that cannot be read waits until it can; an archive that barely begins may still go on.
         """
         try:
             status = self._find_kept_status(file)
@@ -248,7 +251,8 @@ class OpenFiles:
         if status is None:
             return False
         patience = _MOVED_SECONDS if status.st_nlink > 1 else _DELETED_SECONDS
-        return status.st_size > 0 or time.time() - status.st_ctime < patience
+        is_unread = status.st_size > 0 and not (file.has_barely_begun and status.st_nlink <= 1)
+        return is_unread or time.time() - status.st_ctime < patience
 
     def measure_nameless(self, file: File) -> int:
         """Return the size of a new file that has no name but our link; 0 if nobody can see that."""

@@ -69,16 +69,26 @@ class CandidateOpener:
         self._scan.note_readable(file.id)
         self._scan.withheld.pop(file.id, None)
         if found is None:
+            if file.has_barely_begun:
+                self._await_content(file)
             return None
         opened, status = found
         if not head and isinstance(opened, ArchiveFile) and opened.damage is not None:
             raise ArchiveError(opened.damage.reason)
         if not head:
+            if isinstance(opened, ArchiveFile):
+                file.observe_archive(opened)  # that of an empty file is whole
             self._open_files.close_file(file)
-            self._log.save_lazily(file)
+            self._await_content(file)
             return None
         file.note_prefix(Prefix(len(head), self._fingerprinter.digest(head)))
         return Candidate(file, opened, head, status)
+
+    def _await_content(self, file: File) -> None:
+        """Record a file without content; an archive that barely begins may be deleted like that."""
+        self._log.save_lazily(file)
+        if file.has_barely_begun:
+            self._held_files.keep_unread(file)
 
     def wait_for_content(self, file: File, error: OSError) -> None:
         """Leave a new file that cannot be read now to the scans that follow."""

@@ -398,10 +398,17 @@ class Changes:
         if self._open_files.is_awaited(file):
             self._lifecycle.stay_nameless(file)
             self._new_files.reconsider(file)
-        elif file.prefix_length or not file.length:
+        elif not (file.has_barely_begun or file.length) or file.prefix_length:
             self._lifecycle.forget(file)
-        elif self._directory_mounts.proves_deletion(file):
-            self._lifecycle.give_up(file, "unreadable")
+        elif self._is_deleted(file):
+            self._lifecycle.give_up(file, "corrupt" if file.has_barely_begun else "unreadable")
+
+    def _is_deleted(self, file: File) -> bool:
+        """Return whether a file whose name is gone was deleted, and is not just out of sight."""
+        with suppress(OSError):  # there is a link, and it cannot be seen now
+            if self._open_files.link_count(file) == 0:
+                return True
+        return self._directory_mounts.proves_deletion(file)
 
     def _may_have_moved(self, file: File) -> bool:
         """Return whether another name of a file may be among what no scan has looked at yet."""

@@ -92,6 +92,21 @@ class Expiry:
             elif searched:
                 self._lifecycle.give_up(file, reason)
 
+    def end_cut_archives(self) -> None:
+        """Give up deleted archives that end in mid-stream, if no scan may come that does so.
+
+        They were deleted longer ago than a continuation is looked for.
+        """
+        for file in self._continuations.deleted:
+            grace = self._files.options(file).copy_grace
+            if (
+                file.is_acknowledged
+                and self._lacks_its_end(file)
+                and self._held_files.measure_rest(file) >= grace
+                and not self._must_stay(file)
+            ):
+                self._lifecycle.give_up(file, "corrupt")
+
     def _expire_deleted(self, file: File) -> None:
         if not file.is_acknowledged or file.id in self._scan.changed:
             return
