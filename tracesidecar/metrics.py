@@ -127,6 +127,12 @@ class Metrics:
             "Files that no longer held what had been read: shortened, rewritten or replaced.",
             "source",
         )
+        self.repeated_bytes = self._counter(
+            "repeated_bytes_total",
+            "Bytes that had arrived and were sent again, because they follow a gap in a file that "
+            "was rewritten.",
+            "sink",
+        )
         self.displaced_records = self._counter(
             "displaced_records_total",
             "Records in the partition of the day of arrival, because their batch had too many.",
@@ -234,6 +240,7 @@ class Metrics:
             self.delivered_bytes,
             self.sink_restarts,
             self.id_conflicts,
+            self.repeated_bytes,
         ):
             counter.labels(name)
         for outcome in OUTCOMES:

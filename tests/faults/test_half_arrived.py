@@ -348,7 +348,20 @@ def test_what_arrived_after_something_that_did_not_comes_again_and_is_announced(
     done = sidecar.ship()
     assert done.returncode == 0
     [again] = find_events(done.stderr, "sink.arrived_comes_again")
-    assert (again["offset"], again["bytes"]) == (0, len(body(D2[:5])))
+    assert (again["offset"], again["bytes"]) == (len(body(D1)), len(body(D2[:5])))
+    [sink] = json.loads(sidecar.ask("status", "--json").stdout)["sinks"]
+    assert sink["repeated_bytes"] == again["bytes"]
+    [explained] = [
+        each
+        for each in json.loads(sidecar.ask("explain", "--json", str(path)).stdout)["ranges"]
+        if each["state"] == "live"
+    ]
+    assert [
+        (piece["start"], piece["end"], bool(piece["detail"])) for piece in explained["pieces"]
+    ] == [
+        (0, len(body(D1)), False),
+        (len(body(D1)), len(body(now)), True),
+    ]
     assert count_stored(sidecar) == ids(now + D2)
     assert losses(sidecar) == 0
 

@@ -465,6 +465,9 @@ def test_a_file_that_went_while_we_were_stopped_is_a_loss_of_unknown_size(
     found = source(sidecar)
     assert (found["lost_bytes"], found["lost_files_uncounted"]) == (0, 1)
     assert explain(sidecar, path) == [("delivered", ""), ("lost", "gone")]
+    size = len(body(number_lines(10, 10)))
+    explained = b" ".join(sidecar.ask("explain", str(path)).stdout.split())
+    assert f"it had {size} bytes when it was last looked at".encode() in explained
     assert sidecar.ship().returncode == 0
     assert source(sidecar)["lost_files_uncounted"] == 1, "it is reported once"
 

@@ -244,6 +244,8 @@ def restore_counters(metrics: Metrics, journal: Journal) -> None:
             metrics.last_delivery_timestamp_seconds.labels(row.name).set(row.committed_at)
     for source, rewritten in journal.rewrites.load().items():
         counts["rewritten_files_total", (source,)] = rewritten
+    for sink, repeated in journal.repeats.load_totals().items():
+        counts["repeated_bytes_total", (sink,)] = repeated
     lost = Counter[CounterKey]()
     for loss in journal.losses.load():
         lost["lost_bytes_total", (loss.reason,)] += loss.bytes

@@ -65,7 +65,8 @@ class SinkReport(msgspec.Struct, frozen=True):
     """One sink. All counts are since it first ran with this state directory.
 
     `lag_bytes` and `lag_seconds` are defined by `introspect.lag.Lag`. `trouble` is why the last
-    attempt failed; only the daemon knows it, and it is empty while all is well.
+    attempt failed; only the daemon knows it, and it is empty while all is well. `repeated_bytes`
+    had arrived and were sent again, because they follow a gap.
     """
 
     name: str
@@ -81,6 +82,7 @@ class SinkReport(msgspec.Struct, frozen=True):
     lag_bytes: int
     lag_seconds: float
     trouble: str = ""
+    repeated_bytes: int = 0
 
 
 class LimitReport(msgspec.Struct, frozen=True):
@@ -208,12 +210,13 @@ def build_report(
 
 @dataclass(frozen=True, slots=True)
 class _JournalCounts:
-    """What only the journal counts: deliveries, rejected lines, losses and rewrites."""
+    """What only the journal counts: deliveries, rejected lines, losses, rewrites and repeats."""
 
     rows: Mapping[str, SinkRow]
     quarantined: Mapping[tuple[str, str, str], int]
     losses: Sequence[LostBytes]
     rewritten: Mapping[str, int]
+    repeated: Mapping[str, int]
 
     @classmethod
     def load(cls, journal: Journal, sinks: Sequence[SinkOptions]) -> _JournalCounts:
@@ -223,6 +226,7 @@ class _JournalCounts:
             journal.quarantine.count(),
             [loss for loss in journal.losses.load() if concerns(loss, sinks)],
             journal.rewrites.load(),
+            journal.repeats.load_totals(),
         )
 
     def report_sink(self, options: SinkOptions, figures: Figures) -> SinkReport:
@@ -246,6 +250,7 @@ class _JournalCounts:
             lag_bytes=lag.bytes,
             lag_seconds=lag.seconds,
             trouble=figures.troubles.get(options.name, ""),
+            repeated_bytes=self.repeated.get(options.name, 0),
         )
 
     def report_source(self, name: str, figures: Figures) -> SourceReport:

@@ -20,6 +20,7 @@ from tracesidecar.journal.plan import (
 )
 from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineEntry, make_quarantined_line
 from tracesidecar.journal.range_digest import RangeDigest
+from tracesidecar.journal.repeats import RepeatedBytes
 from tracesidecar.journal.sealing import (
     Vault,
     discard_sealed,
@@ -53,6 +54,7 @@ __all__ = [
     "QuarantineEntry",
     "QuarantinedLine",
     "RangeDigest",
+    "RepeatedBytes",
     "SinkRow",
     "Vault",
     "discard_sealed",

@@ -28,6 +28,7 @@ from tracesidecar.journal.notices import Notices, RewriteCounts
 from tracesidecar.journal.plan import PlanTable
 from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineTable
 from tracesidecar.journal.redrive_requests import RedriveRequests
+from tracesidecar.journal.repeats import RepeatedBytes, RepeatTable
 from tracesidecar.journal.segments import SegmentTable
 from tracesidecar.journal.sinks import SinkTable
 from tracesidecar.journal.sources import SourceNames
@@ -53,6 +54,7 @@ class Commit:
 
     `reached` is the furthest checkpoint for each segment; `redriven` are the quarantine entries
     that the batch was made of, if any. `lost` is passed over: it can no longer be delivered.
+    `repeats` had arrived, and are delivered once more.
     `counts` are added to the saved counters of the metrics, and others are raised to `totals`.
     """
 
@@ -64,6 +66,7 @@ class Commit:
     bytes: int = 0
     redriven: tuple[int, ...] = ()
     lost: tuple[LostBytes, ...] = ()
+    repeats: tuple[RepeatedBytes, ...] = ()
     counts: Mapping[CounterKey, float] = field(default_factory=dict)
     totals: Mapping[CounterKey, float] = field(default_factory=dict)
 
@@ -91,6 +94,7 @@ class Journal:
         self.sources = SourceNames(database, self.segments)
         self.notices = Notices(database)
         self.rewrites = RewriteCounts(database)
+        self.repeats = RepeatTable(database)
         self.file = JournalFile(database)
         self.counters = CounterTable(database)
 
@@ -186,6 +190,7 @@ class Journal:
                 rejected = self.quarantine.insert(db, commit.quarantined, now)
             self.losses.insert(db, commit.lost, now)
             self.losses.retract(db, commit.sink, commit.reached)
+            self.repeats.insert(db, commit.repeats)
             if commit.plan_id is not None:
                 self.plans.remove(db, commit.plan_id)
             self.sinks.count_batch(

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ParamSpec
 
@@ -14,7 +14,7 @@ import structlog
 
 from tracesidecar.batch import PreparedBatch
 from tracesidecar.errors import StateUnavailable
-from tracesidecar.journal import Commit, Journal, LostBytes, Plan, QuarantinedLine
+from tracesidecar.journal import Commit, Journal, LostBytes, Plan, QuarantinedLine, RepeatedBytes
 from tracesidecar.metrics import CounterKey, Metrics
 from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.losses import report_losses
@@ -101,6 +101,9 @@ class Shipper:
         late = await self._worker.run(carry_over, sink.name, prepared.reached, lost)
         if late.reached != carried.reached:
             await self._write(sink, self._journal.sinks.move, sink.name, late.reached)
+            fresh = [each for each in late.repeats if each not in carried.repeats]
+            await self._write(sink, self._journal.repeats.add, fresh)
+            self._report_repeats(fresh)
         return Committed(late.reached, quarantined)
 
     async def _make_landmarks(self, prepared: PreparedBatch) -> dict[int, bytes]:
@@ -257,19 +260,13 @@ class Shipper:
             bytes=size,
             redriven=prepared.plan.redriven,
             lost=carried.lost,
+            repeats=carried.repeats,
             counts={key: read.get(key, 0) + rejected[key] for key in {*read, *rejected}},
             totals=self._metrics.list_totals(),
         )
         await self._write(sink, self._journal.commit, commit, self._at)
         report_losses(self._metrics, carried.lost)
-        for repeat in carried.repeats:
-            log.warning(
-                "sink.arrived_comes_again",
-                sink=sink.name,
-                path=printable(repeat.path),
-                offset=repeat.offset,
-                bytes=repeat.bytes,
-            )
+        self._report_repeats(carried.repeats)
         self._metrics.add(dict(rejected))
         for source, records in prepared.displaced.items():
             self._metrics.displaced_records.labels(source).inc(records)
@@ -292,6 +289,18 @@ class Shipper:
             lines=lines,
             quarantined=len(quarantined),
         )
+
+    def _report_repeats(self, repeats: Iterable[RepeatedBytes]) -> None:
+        for repeat in repeats:
+            size = repeat.end - repeat.start
+            self._metrics.repeated_bytes.labels(repeat.sink).inc(size)
+            log.warning(
+                "sink.arrived_comes_again",
+                sink=repeat.sink,
+                path=printable(repeat.path),
+                offset=repeat.start,
+                bytes=size,
+            )
 
     async def _write(
         self, sink: SinkState, write: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs

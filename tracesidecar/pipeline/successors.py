@@ -9,17 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from tracesidecar.journal import LostBytes
+from tracesidecar.journal import LostBytes, RepeatedBytes
 from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.worker_context import WorkerContext
-
-
-class Repeat(NamedTuple):
-    """Bytes of a file that arrived and are delivered again, from an offset on."""
-
-    path: str
-    offset: int
-    bytes: int
 
 
 class Carried(NamedTuple):
@@ -30,7 +22,7 @@ class Carried(NamedTuple):
 
     reached: dict[int, Checkpoint]
     lost: tuple[LostBytes, ...]
-    repeats: tuple[Repeat, ...] = ()
+    repeats: tuple[RepeatedBytes, ...] = ()
 
 
 def carry_over(
@@ -45,7 +37,7 @@ def carry_over(
     after it is read once more.
     """
     cursors, tailer = context.intake.sinks[sink], context.tailer
-    carried, repeats = dict(reached), list[Repeat]()
+    carried, repeats = dict(reached), list[RepeatedBytes]()
     for former, at in reached.items():
         successor = tailer.find_successor(former)
         if successor is None:
@@ -59,11 +51,22 @@ def carry_over(
             state = at.state if offset == at.offset else b""
             carried[segment] = replace(tailer.find_checkpoint(segment, offset), state=state)
         lost = tuple(_cut(lost, former, unchanged))
-        missing = sum(min(gap.start + gap.bytes, end) - gap.start for gap in gaps)
-        if end - offset > missing:
-            path = tailer.segments()[segment].segment.path
-            repeats.append(Repeat(path, offset, end - offset - missing))
+        path = tailer.segments()[segment].segment.path
+        repeats += (
+            RepeatedBytes(sink, segment, path, start, stop)
+            for start, stop in _find_between(gaps, offset, end)
+        )
     return Carried(carried, lost, tuple(repeats))
+
+
+def _find_between(gaps: Iterable[LostBytes], start: int, end: int) -> Iterable[tuple[int, int]]:
+    """Yield the parts of [start, end) that are in no gap."""
+    for gap in sorted(gaps, key=lambda each: each.start):
+        if start < gap.start:
+            yield start, gap.start
+        start = max(start, gap.start + gap.bytes)
+    if start < end:
+        yield start, end
 
 
 def _cut(lost: Iterable[LostBytes], former: int, unchanged: int) -> Iterable[LostBytes]:

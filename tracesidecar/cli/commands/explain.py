@@ -13,7 +13,7 @@ from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.byte_ranges import ByteRange, cover_segment
 from tracesidecar.introspect.status import measure_content
-from tracesidecar.journal import Journal
+from tracesidecar.journal import Journal, LostBytes
 from tracesidecar.sanitize import printable
 from tracesidecar.tail import (
     READABLE_STATES,
@@ -26,6 +26,7 @@ from tracesidecar.tail import (
 )
 
 _NOT_READ = "it could not be read when that was last tried: it is delivered once it can be"
+_REPEATED = "it had arrived before the file was rewritten, and was sent again after a gap"
 _NO_RECORD = "the file is gone, and the journal does not say that this sink had any of it"
 
 
@@ -154,10 +155,15 @@ def _explain(journal: Journal, segment: SegmentRecord, link: str | None, sink: s
             min(max(loss.start, delivered), loss.start + loss.bytes),
             loss.start + loss.bytes,
             "lost",
-            loss.reason if loss.is_counted else f"{loss.reason}; how many bytes is not known",
+            loss.reason if loss.is_counted else f"{loss.reason}; {_describe_unknown(loss)}",
         )
         for loss in losses
         if loss.start + loss.bytes > delivered or not loss.is_counted
+    ]
+    repeated = [
+        ByteRange(each.start, min(each.end, delivered), "delivered", _REPEATED)
+        for each in journal.repeats.load_of_segment(segment.id, sink)
+        if each.start < delivered
     ]
     unknown: list[ByteRange] = []
     if segment.state is SegmentState.LOST and not segment.device and position is None:
@@ -175,9 +181,17 @@ def _explain(journal: Journal, segment: SegmentRecord, link: str | None, sink: s
         size=size,
         delivered=delivered,
         planned=planned,
-        exceptions=[*rejected, *lost, *unknown, *unread],
+        exceptions=[*rejected, *lost, *unknown, *unread, *repeated],
     )
     return Explanation(segment, sink, ranges)
+
+
+def _describe_unknown(loss: LostBytes) -> str:
+    if loss.reason == "gone":
+        return (
+            f"it had {loss.start} bytes when it was last looked at; how many more came is not known"
+        )
+    return "how many bytes is not known"
 
 
 def _why_unknown(configuration: Configuration, path: str, former: FormerFile | None) -> str:

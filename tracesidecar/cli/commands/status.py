@@ -151,6 +151,12 @@ def _print(report: StatusReport, note: str) -> None:
                 f"source {source.name}: {source.rewritten} times a file no longer held what "
                 "had been read of it (collect.rewritten in the log)"
             )
+    for sink in report.sinks:
+        if sink.repeated_bytes:
+            print_line(
+                f"sink {sink.name}: {format_bytes(sink.repeated_bytes)} that had arrived were sent "
+                "again, because they follow a gap (sink.arrived_comes_again in the log)"
+            )
     for notice in report.notices:
         at = time.strftime("%Y-%m-%d %H:%M", time.localtime(notice.at))
         print_line(f"{at} {notice.event}: {printable(notice.sentence)}")
