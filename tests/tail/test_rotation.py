@@ -742,6 +742,29 @@ def test_a_rewrite_in_the_middle_that_keeps_size_head_and_tail_is_noticed(
 
 
 @RUNNING_OR_STOPPED
+@pytest.mark.parametrize("kept", [0, 10])
+def test_a_rewrite_in_place_is_reported_once(
+    follower: Follower, writer: Writer, kept: int, stopped: bool
+) -> None:
+    """With most of its lines, but not its first one, it was a rewrite and another version."""
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 20)
+    follower.turns(4)
+    lines = a.read_bytes().splitlines(keepends=True)
+    reported: list[str] = []
+
+    if stopped:
+        follower.stop()
+    a.write_bytes(b"".join([*lines[:kept], writer.make(1), *lines[kept + 1 :]]))
+    if stopped:
+        follower.start()
+    for _ in range(8):
+        follower.turn()
+        reported += [each.reason for each in follower.last.rewrites]
+    assert reported == ["changed"]
+
+
+@RUNNING_OR_STOPPED
 def test_a_copied_file_that_begins_anew_with_the_same_line_repeats_nothing(
     follower: Follower, writer: Writer, stopped: bool
 ) -> None:

@@ -83,6 +83,7 @@ class NewFiles:
         self._is_first = True
         self._has_grown: dict[int, bool] = {}
         self._unrelated: dict[str, float] = {}
+        self._reported: set[int] = set()
 
     def register(self, location: FileLocation, status: os.stat_result) -> None:
         """Make a file known whose inode was not."""
@@ -236,6 +237,11 @@ class NewFiles:
         self._lifecycle.withhold_ends(
             generation.former for generation in self._generations.values()
         )
+        self._reported = {
+            segment
+            for segment in self._reported
+            if (known := self._files.get(segment)) is not None and known.state is SegmentState.NEW
+        }
         self._has_grown = {
             segment: has_grown
             for segment, has_grown in self._has_grown.items()
@@ -289,6 +295,7 @@ class NewFiles:
                 )
                 return True
         self._lifecycle.report_rewrite(former, generation.reason)
+        self._reported.add(file.id)
         return False
 
     def _try_to_decide(self, file: File) -> None:
@@ -335,7 +342,10 @@ class NewFiles:
     def _take(self, candidate: Candidate) -> None:
         """Take a file that continues no other; it may be another version of one at its path."""
         file, size = candidate.file, candidate.status.st_size
-        if former := self._replacements.find_former(file, candidate.opened, size):
+        former = self._replacements.find_former(file, candidate.opened, size)
+        if former and file.id in self._reported:
+            self._lifecycle.take(file)  # a rewrite in place is another version, too
+        elif former:
             self._lifecycle.take_version(file, former.id, former.generation, former.reach_offset)
         elif forgotten := self._replacements.find_forgotten(file, candidate.opened, size):
             record = forgotten.record
