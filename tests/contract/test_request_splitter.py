@@ -97,6 +97,30 @@ async def test_what_is_stored_is_not_sent_again_when_the_batch_is_repeated() -> 
     assert sink.kept == lines_of(30)
 
 
+async def test_a_limiter_that_lets_only_small_requests_through_does_not_stop_a_sink() -> None:
+    """Loki's limiter never lets a request through that is larger than the burst it allows."""
+
+    def judge(request: RecordRequest) -> None:
+        if request.size_bytes > 500:
+            raise RetryLater("throttled")
+
+    sink = SplittingSink(RequestLimits(1000, 1 << 16), judge)
+    assert await delivery(sink).send(batch_of(100)) == ()
+    assert sink.kept == lines_of(100)
+
+
+async def test_requests_become_as_large_again_after_they_were_throttled() -> None:
+    throttles = iter([True, True, True])
+
+    def judge(request: RecordRequest) -> None:
+        if next(throttles, False):
+            raise RetryLater("throttled")
+
+    sink = SplittingSink(RequestLimits(1000, 1000), judge)
+    assert await delivery(sink).send(batch_of(1000)) == ()
+    assert max(map(len, sink.sent[3:9])) < len(sink.sent[0]) == len(sink.sent[-2])
+
+
 async def test_what_is_stored_is_not_sent_again_when_the_batch_is_bisected() -> None:
     lines = lines_of(5000)
 

@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tracesidecar.errors import Rejected
+from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Record
 from tracesidecar.sinks.options import BatchLimits
 from tracesidecar.units import Seconds, Size
+
+_STEPS = 64
+"""In so many steps requests become as large again as the limits allow."""
 
 EncodeRecord = Callable[[Record], bytes]
 """Returns the element that a record becomes in a request's body."""
@@ -40,6 +43,11 @@ class RecordRequest:
     indexes: Sequence[int]
     records: Sequence[Record]
     elements: Sequence[bytes] = field(repr=False)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how much the elements take, each with one separator, before compression."""
+        return sum(map(len, self.elements)) + len(self.elements)
 
     def rejection_in_batch(self, error: Rejected) -> Rejected:
         """Translate a rejection of this request into one of its batch.
@@ -70,10 +78,15 @@ class RequestSplitter:
 
     What is stored is remembered until another batch arrives. When a batch is sent again, as a
     whole or as a part of a bisection, only the rest of it is sent.
+
+    A limiter of rates may let no request through that is larger than the burst it allows, however
+    long we wait. So after each request that is throttled the next ones are half as large, and
+    somewhat larger after each that is not, up to the limits.
     """
 
     def __init__(self, limits: RequestLimits, encode: EncodeRecord) -> None:
         self._limits = limits
+        self._most_bytes = limits.size_bytes
         self._encode = encode
         self._batch_id = ""
         self._stored: set[int] = set()
@@ -90,6 +103,12 @@ class RequestSplitter:
                 if error.stored:
                     self._mark_all_but(batch, request, error.records or ())
                 raise request.rejection_in_batch(error) from error
+            except RetryLater as error:
+                if error.reason == "throttled":
+                    self._most_bytes = max(1, request.size_bytes // 2)
+                raise
+            regained = self._most_bytes + self._limits.size_bytes // _STEPS
+            self._most_bytes = min(regained, self._limits.size_bytes)
             self.mark_stored(batch, request)
 
     async def split(self, batch: Batch) -> AsyncIterator[RecordRequest]:
@@ -128,7 +147,7 @@ class RequestSplitter:
         for index in indexes:
             element = self._encode(batch.records[index])
             is_full = (
-                size_bytes + len(element) + 1 > self._limits.size_bytes
+                size_bytes + len(element) + 1 > self._most_bytes
                 or len(chosen) == self._limits.records
             )
             if chosen and (is_full or index != chosen[-1] + 1):
