@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from tracesidecar.sanitize.budget import Budget, StepLimitExceeded
+from tracesidecar.sanitize.budget import Budget, OverBudget, StepLimitExceeded
 from tracesidecar.sanitize.chunk_scanner import ChunkScanner, ScannedLines, SuspectLine
 from tracesidecar.sanitize.detect import Detector, EncodedText
 from tracesidecar.sanitize.edit import Edit, EditedLine, LineRedactor, StreamEdits
-from tracesidecar.sanitize.engine import ScanEngine
+from tracesidecar.sanitize.engine import ScanEngine, TooManyHits
 from tracesidecar.sanitize.markers import Marker, merge_spans
 from tracesidecar.sanitize.policy import RedactionPolicy
 from tracesidecar.sanitize.prefilter import Candidates, key_name_pattern
@@ -101,15 +101,7 @@ class Redactor:
                     else self._line_redactor.redact(data, start, end, hits)
                 )
             except Exception as error:  # noqa: BLE001 - fail closed: whatever went wrong, the line is withheld
-                failed.append(
-                    FailedLine(
-                        start,
-                        end,
-                        RejectionReason.TOO_DEEP
-                        if isinstance(error, RecursionError)
-                        else RejectionReason.REDACTION_FAILED,
-                    )
-                )
+                failed.append(FailedLine(start, end, _reason_of(error)))
                 pieces.append(data[position:start])
                 position = min(end + 1, len(data))
                 continue
@@ -160,6 +152,16 @@ class Redactor:
         if edits is None:
             raise StreamNotRedacted
         return self._line_redactor.redact_after(line, edits)
+
+
+def _reason_of(error: Exception) -> RejectionReason:
+    match error:
+        case OverBudget() | TooManyHits():
+            return RejectionReason.OVER_BUDGET
+        case RecursionError():
+            return RejectionReason.TOO_DEEP
+        case _:
+            return RejectionReason.REDACTION_FAILED
 
 
 def _with_streamed(

@@ -37,6 +37,10 @@ class RejectionReason(StrEnum):
         "The nesting is deeper than about 900 levels (400 if something must be redacted).",
     )
     TOO_LONG = "too_long", "The line is longer than the source's `max_line`."
+    OVER_BUDGET = (
+        "over_budget",
+        "The line takes far more work to redact than its size allows: it was made to.",
+    )
     REDACTION_FAILED = (
         "redaction_failed",
         "A redaction step failed on this line, so the line is withheld.",

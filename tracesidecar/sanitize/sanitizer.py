@@ -13,7 +13,6 @@ import msgspec
 
 from tracesidecar.errors import RedactionError
 from tracesidecar.model import Chunk, CleanChunk, Rejection
-from tracesidecar.sanitize.budget import OVER_BUDGET_RULE
 from tracesidecar.sanitize.detect.encoded_text import BASE64_RULE
 from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE
 from tracesidecar.sanitize.engine import choose_engine
@@ -84,7 +83,7 @@ class Sanitizer:
         self._digest_key = digest_key
         self.engine = engine.name
         self.rules = tuple(rule.id for rule in policy.rules)
-        self.marks = (*self.rules, KEY_NAME_RULE, BASE64_RULE, OVER_BUDGET_RULE)
+        self.marks = (*self.rules, KEY_NAME_RULE, BASE64_RULE)
         self.version = _fingerprint(options)
         self.cache_trouble = engine.cache_trouble
         self.require_redaction()

@@ -18,7 +18,8 @@ from tracesidecar.sanitize.rules import KeyClass, KeyMatcher, is_mixed, is_secre
 RULE = "kv-assignment"
 LONGEST_VALUE = 4096
 _STEPS_PER_HIT = 1
-_STEPS_PER_VALUE = 15
+_STEPS_PER_VALUE = 13
+_BYTES_PER_STEP = 150
 _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
 _QUOTES = b"\"'`"
 _BEFORE_KEY = (
@@ -97,8 +98,8 @@ class Assignments:
         match = patterns.ASSIGNMENT_REST.match(text, word_end)
         if match is None:
             return None
-        self._budget.spend(_STEPS_PER_VALUE)
         start, end = match.span(2)
+        self._budget.spend(_STEPS_PER_VALUE + (end - start) // _BYTES_PER_STEP)
         name_start = _name_start(text, word_end)
         if text[max(0, name_start - len(MARKER_START)) : name_start] == MARKER_START_BYTES:
             return None

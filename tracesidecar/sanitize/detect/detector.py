@@ -40,13 +40,11 @@ LOOK_BACK_BYTES = 700
 The widest rule is `cli-user-password`."""
 LONG_TEXT_BYTES = 1500
 _BLOB = Re2Pattern("[A-Za-z0-9+/]{256,}")
-STRING_LIMIT_BYTES = 32 << 20
-"""A longer string that holds anything suspicious is redacted whole, so that the work for one string
-stays bounded."""
-TOO_LARGE_RULE = "too-large"
-_STEPS_PER_TEXT = 1
-_STEPS_PER_SPAN = 12
-_BYTES_PER_STEP = 200
+_STEPS_PER_TEXT = 9
+_STEPS_PER_RULE = 3
+_STEPS_PER_SPAN = 8
+_BYTES_PER_STEP = 150
+_ECHO_BYTES_PER_STEP = 1500
 MOST_ECHOED = 64
 """How many secrets of a text are searched for elsewhere in it: the time stays linear."""
 
@@ -98,8 +96,6 @@ class Detector:
 
         Raise OverBudget if that needs more steps than the line has left.
         """
-        if len(text) > STRING_LIMIT_BYTES:
-            return [(0, len(text), TOO_LARGE_RULE)]
         self._budget.spend(_STEPS_PER_TEXT + len(text) // _BYTES_PER_STEP)
         found: list[Span] = []
         blobs: list[tuple[int, int]] | None = None
@@ -120,7 +116,9 @@ class Detector:
         if self._has_custom_rules:
             found += self._custom_rules.find_spans(text)
         if found:
-            self._budget.spend(_STEPS_PER_SPAN * len(found))
+            self._budget.spend(
+                len(found) + min(len(found), MOST_ECHOED) * len(text) // _ECHO_BYTES_PER_STEP
+            )
             found += _echoes(text, found)
         if self._allowed:
             found = [
@@ -151,7 +149,7 @@ class Detector:
             else 0
         )
         text_from = text[start:] if start else text
-        self._budget.spend(_STEPS_PER_TEXT + len(text_from) // _BYTES_PER_STEP)
+        self._budget.spend(_STEPS_PER_RULE + len(text_from) // _BYTES_PER_STEP)
         found: list[Span] = []
         surroundings = Surroundings(text_from)
         for match in compiled.pattern.finditer(text_from):

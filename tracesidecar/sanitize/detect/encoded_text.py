@@ -32,9 +32,10 @@ _DEPTH = 4
 """How many levels of base64 and of compressed data inside base64 are decoded."""
 _RUN_START = "(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24}"
 _RUN_START_LENGTH = 24
+_STEPS_PER_TEXT = 14
 _STEPS_PER_PIECE = 1
-_BYTES_PER_STEP = 300
-_CHARACTERS_PER_STEP = 100
+_BYTES_PER_STEP = 200
+_CHARACTERS_PER_STEP = 60
 
 
 class EncodedText:
@@ -68,6 +69,7 @@ class EncodedText:
     def _find_spans(
         self, text: bytes, plain: Sequence[Span], depth: int, judged: dict[bytes, bool]
     ) -> list[Span]:
+        self._budget.spend(_STEPS_PER_TEXT)
         source = text.decode("utf-8", "replace")
         found = self._run_spans(text, plain, depth, judged)
         layers: list[DecodedText] = []
@@ -95,6 +97,7 @@ class EncodedText:
     ) -> list[Span]:
         """Find secrets in base64, and tokens and base64 that continue on the next line."""
         encoded = self._base64_spans(text, depth, judged)
+        self._budget.spend(len(text) // _BYTES_PER_STEP)
         if not self._is_wrapped(text):
             return encoded
         self._budget.spend(_STEPS_PER_PIECE * text.count(b"\n"))

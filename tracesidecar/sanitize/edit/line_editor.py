@@ -10,7 +10,7 @@ import msgspec
 
 from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, Budget, OverBudget
+from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect import Detector, EncodedText
 from tracesidecar.sanitize.edit.edits import Edit, EditedLine, splice
 from tracesidecar.sanitize.escapes import decode_escapes, raw_offsets
@@ -23,8 +23,8 @@ DEEPEST_NEST = 8
 replaced whole."""
 TOO_DEEP_RULE = "too-deep"
 
-_STEPS_PER_STRING = 1
-_STEPS_PER_SPAN = 3
+_STEPS_PER_STRING = 6
+_STEPS_PER_SPAN = 4
 _SHORT_TEXT = 48
 _MOST_REMEMBERED = 4096
 _HIT_SLACK = 3
@@ -142,13 +142,8 @@ class LineEditor:
             self.edits += self._known[token]
             return
         count = len(self.edits)
-        try:
-            self.tools.budget.spend(_STEPS_PER_STRING)
-            self._edit_string(text, start, end, key_class)
-        except OverBudget:
-            del self.edits[count:]
-            self.tools.budget.count_replaced()
-            self.replace(start, end, OVER_BUDGET_RULE, text.encode())
+        self.tools.budget.spend(_STEPS_PER_STRING)
+        self._edit_string(text, start, end, key_class)
         self._known[token] = self.edits[count:]
 
     def _edit_string(self, text: str, start: int, end: int, key_class: KeyClass | None) -> None:

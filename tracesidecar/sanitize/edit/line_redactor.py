@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracesidecar.json_size import has_too_many_values
-from tracesidecar.sanitize.budget import Budget, LineOverBudget, OverBudget
+from tracesidecar.sanitize.budget import Budget, OverBudget
 from tracesidecar.sanitize.detect import Detector, EncodedText, HitConfirmer
 from tracesidecar.sanitize.edit.edits import Edit, EditedLine, chain, splice
 from tracesidecar.sanitize.edit.fast_path import NeedsTreeWalk, edit_near_hits
@@ -32,8 +32,11 @@ from tracesidecar.sanitize.prefilter import (
 )
 from tracesidecar.sanitize.rules import AllowedPaths, KeyMatcher
 
-_CONFIRMATION_SHARE = 4
+_CONFIRMATION_SHARE = 1 / 8
 """Confirming the hits may cost at most this fraction of the redaction that it may save."""
+_STEPS_PER_HIT = 3
+_BYTES_PER_STEP = 128
+"""A scan with all anchors."""
 
 
 class LineRedactor:
@@ -79,15 +82,15 @@ class LineRedactor:
     ) -> EditedLine | None:
         """Redact the line data[start:end]; None if its hits mean nothing.
 
-        `hits` are offsets in `data`; None if anything may be anywhere in the line.
+        `hits` are offsets in `data`; None if anything may be anywhere in the line. Raise OverBudget
+        if the line needs more work than its size allows.
         """
+        self._budget.begin(end - start)
         if hits is None:
-            self._budget.begin(end - start)
             edited = self._edit(data[start:end], None, 0)
         else:
             if not self._is_confirmed(data, start, end, hits):
                 return None
-            self._budget.begin(end - start)
             edited = self._edit(data[start:end], [(at - start, kind) for at, kind in hits], 0)
         return self._recheck.check(edited)
 
@@ -98,15 +101,15 @@ class LineRedactor:
         return self._recheck.check(chain(edited, self._edit_json(edited.line, 0)))
 
     def _is_confirmed(self, data: bytes, start: int, end: int, hits: Sequence[Hit]) -> bool:
-        self._budget.begin((end - start) // _CONFIRMATION_SHARE)
         try:
-            return self._confirmer.confirms(data, start, end, hits)
+            with self._budget.limit_to(_CONFIRMATION_SHARE):
+                return self._confirmer.confirms(data, start, end, hits)
         except OverBudget:
             return True
 
     def _certain_edits(self, line: bytes) -> Sequence[Edit]:
         """Return what the rules whose hits are certain would still redact in the line."""
-        self._budget.begin(len(line))
+        self._budget.spend(len(line) // _BYTES_PER_STEP)
         hits = [
             hit
             for hit in self._candidates.find_anchor_hits(line)
@@ -117,6 +120,7 @@ class LineRedactor:
     def _edit(self, raw: bytes, hits: Sequence[Hit] | None, nest: int) -> EditedLine:
         if hits is None:
             return self._walk(raw, EVERYWHERE, nest, None, {})
+        self._budget.spend(_STEPS_PER_HIT * len(hits))
         positions = self._positions_of(hits)
         known: KnownEdits = {}
         if nest == 0 and (edited := self._edit_fast(raw, hits, positions, known)) is not None:
@@ -143,12 +147,12 @@ class LineRedactor:
         split_at: Sequence[int] | None,
         known: KnownEdits,
     ) -> EditedLine:
-        """Edit the whole tree; raise LineOverBudget if it would take too much memory.
+        """Edit the whole tree; raise OverBudget if it would take too much memory.
 
         `split_at` are the offsets of secrets that may continue in the next string (None: anywhere).
         """
         if has_too_many_values(raw):
-            raise LineOverBudget
+            raise OverBudget
         if (split_at is None or split_at) and (
             edits := self._split_secrets.find_edits(raw, split_at)
         ):
@@ -162,6 +166,7 @@ class LineRedactor:
     def _find_positions(self, raw: bytes) -> HitPositions:
         if self._has_custom_rules:
             return EVERYWHERE
+        self._budget.spend(len(raw) // _BYTES_PER_STEP)
         try:
             return self._positions_of(self._candidates.find_hits(raw))
         except TooManyHits:
@@ -177,6 +182,7 @@ class LineRedactor:
         """Edit a JSON text that was not part of the chunk's scan, at the given nesting level."""
         if self._has_custom_rules:
             return self._edit(text, None, nest)
+        self._budget.spend(len(text) // _BYTES_PER_STEP)
         try:
             hits: Sequence[Hit] | None = self._candidates.find_hits(text)
         except TooManyHits:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, Budget, OverBudget
+from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect import Detector
 from tracesidecar.sanitize.edit.edits import Edit
 from tracesidecar.sanitize.edit.json_members import Members, decode_members
@@ -19,6 +19,7 @@ from tracesidecar.sanitize.markers import Marker, Span
 
 _EDGE = 2048
 """How many bytes at each end of a long string are examined together with its neighbours."""
+_STEPS_PER_LEAF = 6
 _NEIGHBOURS = (2, 3)
 """How many neighbouring strings are joined, besides all of them at once: the text after the last
 piece must not hide where the token ends."""
@@ -75,11 +76,8 @@ class SplitSecrets:
                 for leaf in group
             ):
                 continue
-            try:
-                edits += self._group_edits(raw, group, taken)
-            except OverBudget:
-                edits += [self._replace_leaf(leaf) for leaf in group if leaf.start not in taken]
-                taken |= {leaf.start for leaf in group}
+            self._budget.spend(_STEPS_PER_LEAF * len(group))
+            edits += self._group_edits(raw, group, taken)
         return edits
 
     def _group_edits(self, raw: bytes, group: Sequence[Leaf], taken: set[int]) -> list[Edit]:
@@ -100,15 +98,6 @@ class SplitSecrets:
                     taken |= leaves
                     edits += self._edit_pieces(raw, group, pieces, rule, joined[start:end])
         return edits
-
-    def _replace_leaf(self, leaf: Leaf) -> Edit:
-        self._budget.count_replaced()
-        return Edit(
-            leaf.start,
-            leaf.end,
-            b'"' + self._marker.mark(OVER_BUDGET_RULE, leaf.text.encode()) + b'"',
-            (OVER_BUDGET_RULE,),
-        )
 
     def _is_found_alone(
         self, contents: Sequence[bytes], alone: dict[int, list[Span]], piece: tuple[int, int, int]

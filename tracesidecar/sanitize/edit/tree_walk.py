@@ -13,11 +13,11 @@ import msgspec
 
 from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, OverBudget
 from tracesidecar.sanitize.edit.edits import Edit
 from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE, LineEditor
 from tracesidecar.sanitize.rules import KeyClass
 
+_STEPS_PER_TOKEN = 2
 PAIR_RULE = "pair"
 FLAG_RULE = "argv"
 _NAMES = ("name", "key", "Name", "header")
@@ -51,7 +51,7 @@ _NOTHING_INHERITED = _Inherited(None, is_numeric=False)
 def edit_tree(line: LineEditor) -> None:
     """Redact everything in the line; raise ValueError if the tree does not match the bytes."""
     tokens = [match.span() for match in patterns.STRING_OR_NUMBER.finditer(line.raw)]
-    line.tools.budget.spend(len(tokens) // 2)
+    line.tools.budget.spend(_STEPS_PER_TOKEN * len(tokens))
     if not _TreeWalk(line, tokens).walk(_tree(line.raw)):
         # a decoder keeps only one of two equal names, but the bytes hold both values
         line.edits.clear()
@@ -155,10 +155,7 @@ class _TreeWalk:
     def _without_secrets(self, name: str) -> str:
         """Return the name as it will be written, so that a second pass judges it the same way."""
         content, tools = name.encode(), self._line.tools
-        try:
-            return tools.marker.redact(content, tools.detector.find_spans(content)).decode()
-        except OverBudget:
-            return tools.marker.mark(OVER_BUDGET_RULE, content).decode()
+        return tools.marker.redact(content, tools.detector.find_spans(content)).decode()
 
     def _below(self, name: str, under: _Inherited, members: Collection[Member]) -> _Inherited:
         key_class = self._keys.classify(name)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 HIT_LIMIT = 1 << 17
 """A scan collects no more hits than this, so memory stays bounded whatever the input."""
 _FEW_HITS = 1024
-_BYTES_PER_HIT = 24
+_BYTES_PER_HIT = 10
 
 
 def hit_limit_for(size: int) -> int:

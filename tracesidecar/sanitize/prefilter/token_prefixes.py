@@ -11,6 +11,7 @@ from tracesidecar.sanitize.rules import Rule
 
 _SHORTEST_PREFIX = 4
 _JWT = "eyJ"
+_SHORTEST_END = len(_JWT)
 _LONGEST_REST = 512
 _SHORTEST_NAME = 3
 """At least this many lower-case letters after a prefix, and nothing else, are a name: `xai-sdk`."""
@@ -54,7 +55,9 @@ class BrokenTokens:
     def __init__(self, rules: Iterable[Rule]) -> None:
         prefixes = {prefix.encode() for rule in rules for prefix in token_prefixes_of(rule)}
         self._prefixes = frozenset(prefixes)
-        self._sizes = sorted({len(prefix) for prefix in prefixes}, reverse=True)
+        self._sizes: dict[bytes, list[int]] = {}
+        for prefix in sorted(prefixes, key=len, reverse=True):
+            self._sizes.setdefault(prefix[-_SHORTEST_END:], []).append(len(prefix))
 
     def anchors(self) -> list[Anchor]:
         """Return an anchor on the prefixes alone: what follows is examined at each hit."""
@@ -90,9 +93,8 @@ class BrokenTokens:
 
     def _begins_word(self, raw: bytes, at: int) -> bool:
         """Return False for a lower-case prefix in the middle of a word: `openapi_`."""
-        size = next(
-            (size for size in self._sizes if raw[max(0, at - size) : at] in self._prefixes), 0
-        )
+        sizes = self._sizes.get(raw[max(0, at - _SHORTEST_END) : at], ())
+        size = next((size for size in sizes if raw[max(0, at - size) : at] in self._prefixes), 0)
         before = raw[max(0, at - size - 2) : at - size]
         return (
             not (before[-1:].islower() and raw[at - size : at - size + 1].islower())
