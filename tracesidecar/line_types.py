@@ -13,6 +13,7 @@ from collections import defaultdict
 UNPRICED = "unpriced"
 """A call whose model has no row in the price table."""
 TOO_MANY_VALUES = "too_many_values"
+TOO_MANY_EVENTS = "too_many_events"
 UNEXPECTED_SHAPE = "unexpected_shape"
 MAPPER_ERROR = "mapper_error"
 OTHER = "other"
@@ -21,7 +22,9 @@ OTHER = "other"
 MOST_TYPES = 50
 """How many types each dialect may have beside our own names."""
 
-_OWN = frozenset((UNPRICED, TOO_MANY_VALUES, UNEXPECTED_SHAPE, MAPPER_ERROR, OTHER))
+_OWN = frozenset(
+    (UNPRICED, TOO_MANY_VALUES, TOO_MANY_EVENTS, UNEXPECTED_SHAPE, MAPPER_ERROR, OTHER)
+)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,47}")
 
 

@@ -18,6 +18,7 @@ from tests.tail.follower import KEY, Follower, Writer
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, CHUNK_LINES, Checkpoint, Chunk, Rejection
 from tracesidecar.tail.options import SourceLimits
 from tracesidecar.tail.reading import compressed
+from tracesidecar.tail.reading.chunker import ReadLimits
 from tracesidecar.tail.reading.expansion import LINE_BYTES, SMALL_ARCHIVE_BYTES, SMALL_ARCHIVES
 from tracesidecar.units import Size
 
@@ -64,6 +65,25 @@ def test_a_chunk_of_very_short_lines_ends_before_the_grid_line(
     found = chunks(follower, find_segment(follower))
     assert [chunk.data.count(b"\n") for chunk in found] == [CHUNK_LINES, CHUNK_LINES, 5]
     assert b"".join(chunk.data for chunk in found) == content
+
+
+@pytest.mark.parametrize("documents", [False, True])
+def test_a_chunk_of_very_many_objects_ends_earlier_unless_it_is_one_line(
+    follow: Callable[..., Follower], *, documents: bool
+) -> None:
+    follower = follow(documents=documents)
+    line = b"[" + b",".join([b"{}"] * 100) + b"]\n"
+    content = line * 8 + b"[" + b",".join([b"{}"] * 1000) + b"]\n" + line * 2
+    (follower.traces / "a.jsonl").write_bytes(content)
+    follower.scan()
+    segment, at, found = find_segment(follower), BEGINNING, []
+    limits = ReadLimits(objects=500)
+    while (chunk := follower.tailer.read(segment, at, limits=limits)) is not None:
+        found.append(chunk.data)
+        at = chunk.next
+    assert b"".join(found) == content
+    assert max(data.count(b"{") for data in found if data.count(b"\n") > 1) <= 500
+    assert len(found) <= 6
 
 
 @pytest.mark.parametrize("offset", [-2, -1, 0, 1])

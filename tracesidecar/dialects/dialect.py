@@ -12,6 +12,11 @@ from tracesidecar.dialects.event import Event, EventKind
 from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import JsonObject
 
+MOST_EVENTS = 10_000
+"""A line that would become more events becomes one, of kind `unknown`. The default batch of an
+OpenTelemetry collector has 8,192 records.
+"""
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 EventFactory = Callable[[EventKind], Event]
@@ -51,11 +56,12 @@ class Dialect(Generic[S]):
     if it has one, is that of every event that names none.
 
     `map_line(data, state)` returns the events of a line, none or more, always in the same
-    order. It sets only the columns that this line or an earlier one determines. The interpreter
-    sets lineage, ids, computed cost, truncation and labels, and conversation and time if they
-    are missing. If a line holds many records, each event may carry its own part as `raw`;
-    otherwise the first event gets the line. It may raise UnknownType, and
-    msgspec.ValidationError for a line of another shape, and nothing else.
+    order; of more than `MOST_EVENTS`, some more than these are enough. It sets only the columns
+    that this line or an earlier one determines. The interpreter sets lineage, ids, computed cost,
+    truncation and labels, and conversation and time if they are missing. If a line holds many
+    records, each event may carry its own part as `raw`; otherwise the first event gets the line. It
+    may raise UnknownType, and msgspec.ValidationError for a line of another shape, and nothing
+    else.
 
     `bulky` are paths of keys whose values are not worth their bytes in a row: a stub replaces
     them if they are big. With `is_revised`, a message may come again under its id with more in it:

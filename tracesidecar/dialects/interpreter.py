@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.dialect import MOST_EVENTS, Dialect, UnknownType
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
 from tracesidecar.dialects.file_name import FROM_PATH
 from tracesidecar.dialects.ids import EventIds, Ordinals
@@ -37,7 +37,13 @@ from tracesidecar.dialects.truncate import (
     truncate_columns,
 )
 from tracesidecar.json_size import MOST_VALUES, has_too_many_values
-from tracesidecar.line_types import MAPPER_ERROR, TOO_MANY_VALUES, UNEXPECTED_SHAPE, UNPRICED
+from tracesidecar.line_types import (
+    MAPPER_ERROR,
+    TOO_MANY_EVENTS,
+    TOO_MANY_VALUES,
+    UNEXPECTED_SHAPE,
+    UNPRICED,
+)
 from tracesidecar.model import CleanChunk, LinePosition
 from tracesidecar.redaction_marker import MARKER_PATTERN
 
@@ -304,7 +310,11 @@ class _FileMapper:
             self.observe(self.dialect.name, TOO_MANY_VALUES)
             return (Event(event_kind="unknown", truncated=True),)
         try:
-            return self.dialect.map_line(data, self.state) or (Event(event_kind="state"),)
+            found = self.dialect.map_line(data, self.state) or (Event(event_kind="state"),)
+            if len(found) <= MOST_EVENTS:
+                return found
+            self.observe(self.dialect.name, TOO_MANY_EVENTS)
+            return (Event(event_kind="unknown", truncated=True),)
         except UnknownType as unknown:
             self.observe(self.dialect.name, unknown.line_type)
             return (unknown.event,)

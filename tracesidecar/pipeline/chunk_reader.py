@@ -21,6 +21,11 @@ MOST_LINES = 2048
 real traces has fewer.
 """
 
+MOST_OBJECTS = 16_384
+"""How many JSON objects its lines have at most, unless it is one line: each may become an event,
+which takes many times its time and its memory. Few real traces have more in a MiB.
+"""
+
 FEW_LINES = 512
 """How many lines those chunks of a file have that come after one that took long."""
 
@@ -138,7 +143,7 @@ class ChunkReader:
 
         Raise LineLimitExceeded if it has very many lines: with a limit, fewer are read.
         """
-        limits = ReadLimits(self._most_lines.get(segment), MEASURED_BYTES)
+        limits = ReadLimits(self._most_lines.get(segment), MEASURED_BYTES, MOST_OBJECTS)
         chunk = self._tailer.read(segment, at, final=final, limits=limits)
         if chunk is None and self._tailer.is_measuring(segment, at.offset):
             return None

@@ -7,10 +7,11 @@ specification, protocol/file-exporter.md, and the JSON encoding of OTLP.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
-from tracesidecar.dialects.dialect import Dialect
+from tracesidecar.dialects.dialect import MOST_EVENTS, Dialect
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.otel import otlp_records
 from tracesidecar.dialects.otel.genai import Attributes
@@ -88,7 +89,7 @@ def map_line(data: bytes, _state: State) -> Sequence[Event]:
     If there are many, the `raw` of each is a line of its own that holds nothing else.
     """
     line = _decode(data)
-    found = list(_events(line))
+    found = list(islice(_events(line), MOST_EVENTS + 1))
     if len(found) == 1:
         found[0].raw = None
     return found

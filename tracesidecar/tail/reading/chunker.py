@@ -25,11 +25,13 @@ chunk of its own.
 class ReadLimits:
     """How many lines a chunk has at most, None for any number: counting them takes time.
 
-    And about how many bytes of a line, or of a document, are measured at once if it is too long.
+    And how many JSON objects, unless it is one line: each may become an event. And about how many
+    bytes of a line, or of a document, are measured at once if it is too long.
     """
 
     lines: int | None = CHUNK_LINES
     measured_bytes: int = sys.maxsize
+    objects: int | None = None
 
 
 USUAL_LIMITS = ReadLimits()
@@ -96,6 +98,8 @@ class Chunker:
         torn = final and is_at_end and end < min(len(data), to_grid)
         allowed = _within(data, len(data) if torn else end, max_line)
         whole = allowed if limits.lines is None else end_of_few_lines(data, allowed, limits.lines)
+        if limits.objects is not None:
+            whole = _end_of_few_objects(data, whole, limits.objects)
         if whole:
             return ChunkSpan(
                 start + whole,
@@ -172,6 +176,19 @@ def end_of_few_lines(data: bytes, end: int, most_lines: int = CHUNK_LINES) -> in
         return end
     few = re.compile(rb"(?:[^\n]*+\n){%d}" % most_lines).match(data)
     return end if few is None else few.end()
+
+
+def _end_of_few_objects(data: bytes, end: int, most: int) -> int:
+    """Return an end of lines in data[:end] before which there are not too many JSON objects.
+
+    If there are too many in the first line, that is where it ends.
+    """
+    while data.count(b"{", 0, end) > most:
+        newline = data.rfind(b"\n", 0, end // 2) + 1 or data.find(b"\n") + 1
+        if not 0 < newline < end:
+            break
+        end = newline
+    return end
 
 
 def _within(data: bytes, end: int, max_line: int) -> int:

@@ -53,12 +53,13 @@ class DocumentChunker:
         max_line: int,
         ending: Ending,
         measured: int = sys.maxsize,
+        objects: int = sys.maxsize,
     ) -> ChunkSpan | None:
         """Return the chunk at `start`, or None if no whole document is there now.
 
-        A document longer than `max_line` is a span of its own, without data. About so many bytes of
-        it are `measured`; if it goes on, `is_measuring` is true then, and the next call goes on
-        with it.
+        It has at most so many JSON `objects`, unless it is one document. A document longer than
+        `max_line` is a span of its own, without data. About so many bytes of it are `measured`; if
+        it goes on, `is_measuring` is true then, and the next call goes on with it.
         """
         if start in self._long.get(segment, ()):
             return self._follow(source, segment, start, ending, measured)
@@ -71,7 +72,8 @@ class DocumentChunker:
         while True:
             data = source.pread(window, start)
             is_at_end = len(data) < window
-            whole = _end_of_documents(data, to_grid, max_line, ending if is_at_end else Ending.OPEN)
+            until = ending if is_at_end else Ending.OPEN
+            whole = _end_of_documents(data, to_grid, max_line, until, objects)
             if whole:
                 self._unfinished.pop(segment, None)
                 span = data[:whole]
@@ -146,15 +148,21 @@ class DocumentChunker:
         return ChunkSpan(long.scanned, b"", digest=long.digest.digest(), torn=True)
 
 
-def _end_of_documents(data: bytes, to_grid: int, max_line: int, ending: Ending) -> int:
+def _end_of_documents(
+    data: bytes, to_grid: int, max_line: int, ending: Ending, most_objects: int
+) -> int:
     """Return where the documents end that begin before the grid line and are short enough.
 
     What is between documents goes along with the one before.
     """
-    end, effort, documents = skip_between(data, 0), Effort(data), 0
+    end, effort = skip_between(data, 0), Effort(data)
+    documents = objects = 0
     while end < to_grid and documents < CHUNK_LINES:
         document = next_document(data, end, ending, effort)
         if document is None or document.end - document.start > max_line:
+            break
+        objects += data.count(b"{", document.start, document.end)
+        if documents and objects > most_objects:
             break
         end = skip_between(data, document.end)
         documents += 1

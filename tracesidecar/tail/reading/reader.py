@@ -261,6 +261,7 @@ class SegmentReader:
                 max_line=options.max_line,
                 ending=ending,
                 measured=limits.measured_bytes,
+                objects=sys.maxsize if limits.objects is None else limits.objects,
             )
         final = ending is Ending.FINAL or (
             ending is Ending.RESTING and _begins_as_utf16(opened.pread(8, start))
