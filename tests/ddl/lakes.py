@@ -32,7 +32,7 @@ def event(number: int, **given: object) -> Event:
         }
     )
     columns: dict[str, object] = {
-        "schema_version": 2,
+        "schema_version": 3,
         "event_id": hashlib.sha256(f"event {number}".encode()).hexdigest(),
         "conversation_id": "conversation-1",
         "event_time": f"2026-09-01T10:{number % 60:02}:00.000001Z",

@@ -146,8 +146,8 @@ def test_results_have_their_tool_outcome_and_duration() -> None:
         for call, event in results.items()
     } == {
         "toolu_01Rows": ("Bash", "shell", "success", None, 41),
-        "toolu_02Map": ("mcp__garden__map", "mcp", "success", None, None),
-        "toolu_03Web": ("WebFetch", "web", "failure", "tool_error", None),
+        "toolu_02Map": ("mcp__garden__map", "mcp", "success", None, 1100.0),
+        "toolu_03Web": ("WebFetch", "web", "failure", "tool_error", 1000.0),
         "toolu_04Rm": (None, None, "failure", "permission_denied", None),
         "toolu_05Task": ("Agent", "function", "success", None, 29500),
         "srvtoolu_01": ("web_search", "web", "success", None, None),

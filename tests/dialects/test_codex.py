@@ -215,8 +215,8 @@ def test_tools_have_their_names_outcomes_and_durations() -> None:
         "call_rows": ("exec_command", "shell", "success", None, 52.0),
         "call_patch": ("apply_patch", "edit", "success", None, 400.0),
         "call_ls": ("local_shell", "shell", "failure", "exit_code", 1000.0),
-        "call_map": ("mcp__garden__map", "mcp", None, None, None),
-        "call_rm": ("shell_command", "shell", "failure", "permission_denied", None),
+        "call_map": ("mcp__garden__map", "mcp", None, None, 200.0),
+        "call_rm": ("shell_command", "shell", "failure", "permission_denied", 200.0),
     }
 
 

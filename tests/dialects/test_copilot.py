@@ -59,7 +59,7 @@ def test_results_have_name_kind_and_duration_of_their_call() -> None:
     ]
     assert results == [
         ("view", "read", 250.0, "success"),
-        ("bash", "shell", None, "failure"),
+        ("bash", "shell", 1400.0, "failure"),
         ("orchard-list_trees", "mcp", 1500.0, "success"),
     ]
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.dialects.golden import FIXTURES, clean_chunk, fixtures, interpreter, label_of
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.event import SCHEMA_VERSION, Event
 from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.ids import REVISED
 from tracesidecar.dialects.interpreter import Identify, Interpreter
@@ -366,7 +366,7 @@ def test_a_state_of_version_1_goes_on_in_its_conversation_with_ids_of_this_versi
         FileName("x", "a").conversation,
     )
     known = msgspec.msgpack.decode(state, type=FileState)
-    assert (known.folder, known.schema) == ("a", 2)
+    assert (known.folder, known.schema) == ("a", SCHEMA_VERSION)
 
 
 def test_a_batch_that_was_planned_with_version_1_gets_its_ids_again() -> None:

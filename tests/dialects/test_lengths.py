@@ -17,7 +17,16 @@ from tracesidecar.dialects.registry import load_dialect
 from tracesidecar.dialects.state import decode_state
 from tracesidecar.dialects.truncate import ID_BYTES, SHORT_BYTES, TEXT_BYTES
 
-LONG = {"raw", "text", "tool_arguments", "tool_result", "error_message"}
+LONG = {
+    "raw",
+    "text",
+    "tool_arguments",
+    "tool_result",
+    "error_message",
+    "command",
+    "file_path",
+    "url",
+}
 MARK_BYTES = 40
 BIG = "é" * 2_000
 

@@ -11,6 +11,7 @@ from typing import get_args
 import msgspec
 
 from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.tool_calls import set_target
 from tracesidecar.encode.content import Content, narrowing_of
 from tracesidecar.encode.formats import RecordEncoder, encoder_for
 
@@ -23,7 +24,7 @@ def event(kind: str, **columns: object) -> Event:
     """Return an event of that kind with its required columns."""
     name = f"{kind} {sorted(columns.items(), key=lambda item: item[0])}"
     required: dict[str, object] = {
-        "schema_version": 2,
+        "schema_version": 3,
         "event_id": hashlib.sha256(name.encode()).hexdigest()[:32],
         "conversation_id": "conv-7f3a",
         "event_time": "2026-09-01T10:00:00.123456Z",
@@ -59,7 +60,7 @@ def encoder_at(form: str, content: Content) -> RecordEncoder:
 
 def tool_call(name: str, kind: str, arguments: object, **columns: object) -> Event:
     """Make the event of a tool's call; `columns` replaces or adds to the usual ones."""
-    return event(
+    found = event(
         "tool_call",
         operation_name="execute_tool",
         tool_name=name,
@@ -69,6 +70,8 @@ def tool_call(name: str, kind: str, arguments: object, **columns: object) -> Eve
         raw='{"type":"tool"}',
         **columns,
     )
+    set_target(found)
+    return found
 
 
 EVENTS: dict[str, Event] = {

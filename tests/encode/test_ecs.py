@@ -36,7 +36,6 @@ PUBLISHED = {
     "event.original": "keyword",
     "event.outcome": "keyword",
     "event.type": "keyword",
-    "file.path": "keyword",
     "gen_ai.agent.id": "keyword",
     "gen_ai.agent.name": "keyword",
     "gen_ai.operation.name": "keyword",
@@ -54,6 +53,8 @@ PUBLISHED = {
     "labels": "object",
     "log.file.path": "keyword",
     "message": "match_only_text",
+    "http.request.id": "keyword",
+    "file.path": "keyword",
     "process.command_line": "wildcard",
     "process.exit_code": "long",
     "process.working_directory": "keyword",
@@ -282,6 +283,6 @@ def test_the_target_of_a_tool_is_where_detections_look() -> None:
     assert document("shell")["process"]["command_line"] == "ls -la /srv/pears"
     assert document("edit")["file"]["path"] == "/srv/pears/plan.md"
     assert document("web")["url"]["original"] == "https://orchard.example/pears?kind=conference"
-    assert "url" not in msgspec.json.decode(
-        encoder_for("ecs")(tool_call("t", "mcp", {"url": "https://a.example"}), DIALECT)
-    )
+    of_mcp = tool_call("t", "mcp", {"url": "https://a.example", "path": "/srv/x"})
+    found = msgspec.json.decode(encoder_for("ecs")(of_mcp, DIALECT))
+    assert (found["url"]["original"], found["file"]["path"]) == ("https://a.example", "/srv/x")

@@ -115,7 +115,7 @@ def test_the_target_of_a_tool_is_where_detections_look() -> None:
     assert record("shell as words")["process"]["cmd_line"] == "sh -c 'echo '\"'\"'a b'\"'\"''"
     assert record("edit")["file"] == {"name": "plan.md", "path": "/srv/pears/plan.md", "type_id": 1}
     assert record("create")["file"]["name"] == "plan.md"
-    assert record("patch")["file"] == {"name": "unknown", "type_id": 0}
+    assert record("patch")["file"] == {"name": "plan.md", "path": "plan.md", "type_id": 1}
     assert record("web")["http_request"]["url"] == {
         "url_string": "https://orchard.example/pears?kind=conference"
     }

@@ -55,6 +55,7 @@ used.final_status
 used.source_line
 used.tool_call_count
 used.total_tokens
+used.user_source
 used.workspace_id
 
 # A key of `status --json`.

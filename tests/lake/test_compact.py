@@ -294,7 +294,7 @@ def test_what_was_altered_is_not_made_to_look_right(tmp_path: Path) -> None:
 def test_events_of_a_newer_program_are_not_rewritten(tmp_path: Path) -> None:
     shipped = Shipped(tmp_path / "lake")
     for number in range(2):
-        shipped.batch([("codex", event(number, schema_version=3))])
+        shipped.batch([("codex", event(number, schema_version=4))])
     [done] = compact(shipped.root)
     assert "upgrade first" in done.obstacle
     assert len(events(shipped.root)) == 2

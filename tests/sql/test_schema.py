@@ -20,7 +20,12 @@ from tracesidecar.dialects import Event
 from tracesidecar.sinks.sql import sink as sql
 from tracesidecar.sinks.sql.schema import VERSION
 
-LAYOUTS = {1: "4c1f16ee10d84c56", 2: "abb52d873f73f33b", 3: "03e729e1b732434a"}
+LAYOUTS = {
+    1: "4c1f16ee10d84c56",
+    2: "abb52d873f73f33b",
+    3: "03e729e1b732434a",
+    4: "b8df25af41741db8",
+}
 """A digest of the columns of each version: where it is another, VERSION goes up and what was
 published stays as it was.
 """

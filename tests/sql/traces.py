@@ -18,7 +18,7 @@ def event(
     """Make an event this many seconds after ten o'clock."""
     minutes, rest = divmod(seconds, 60)
     columns: dict[str, object] = {
-        "schema_version": 2,
+        "schema_version": 3,
         "event_id": hashlib.sha256(f"event {number}".encode()).hexdigest()[:32],
         "conversation_id": "conversation-1",
         "event_time": f"{day}T10:{int(minutes):02}:{rest:09.6f}Z",

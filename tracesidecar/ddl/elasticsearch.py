@@ -38,6 +38,9 @@ _LONG_COLUMNS = {
     "tool_result": _TEXT,
     "raw": _KEPT,
     "labels": _LONG_KEYWORD,
+    "command": _LONG_KEYWORD,
+    "file_path": _LONG_KEYWORD,
+    "url": _LONG_KEYWORD,
 }
 
 _ECS_OTHERS: dict[str, Mapping] = {
@@ -48,9 +51,6 @@ _ECS_OTHERS: dict[str, Mapping] = {
     "event.module": _KEYWORD,
     "event.dataset": _KEYWORD,
     "service.name": _KEYWORD,
-    "process.command_line": _LONG_KEYWORD,
-    "file.path": _LONG_KEYWORD,
-    "url.original": _LONG_KEYWORD,
     "tracesidecar.schema_version": _LONG,
     "tracesidecar.usage.input_tokens": _LONG,
     "tracesidecar.usage.output_tokens": _LONG,
@@ -65,6 +65,7 @@ _OCSF_TEXTS: dict[str, Mapping] = {
             "message",
             "status_detail",
             "process.cmd_line",
+            "unmapped.command",
             "unmapped.tool_arguments",
             "unmapped.tool_result",
         ),

@@ -10,8 +10,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-SCHEMA_VERSION = 2
-"""1: ids without source and place of the file, no `generation` and no `processed_by`."""
+SCHEMA_VERSION = 3
+"""1: ids without source and place of the file, no `generation` and no `processed_by`. 2: without
+the columns from `request_id` on; some lines were of another kind.
+"""
+
+IDS_BY_PLACE = 2
+"""The first version whose ids have the source and the place of the file."""
 
 EventKind = Literal[
     "session_start",
@@ -41,6 +46,7 @@ TimeSource = Literal["line", "carried", "file", "ingest", "beyond_limit"]
 UsageScope = Literal["call", "partial", "repeat", "cumulative", "agent_total", "session_total"]
 Outcome = Literal["success", "failure", "unknown"]
 LineState = Literal["ok", "repaired"]
+UserSource = Literal["line", "home"]
 
 
 def _column(
@@ -169,7 +175,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     duration_ms: Annotated[
         float | None,
         _column(
-            "How long it took: as recorded, or end minus start",
+            "How long it took: as recorded, or end minus start (of a tool, result minus call)",
             unit="ms",
             otel="span duration",
             ecs="event.duration",
@@ -359,7 +365,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     tool_arguments: Annotated[
         str | None,
         _column(
-            "Arguments as a JSON string, at most 32 KiB",
+            "Arguments as a JSON string, at most 32 KiB; JSON also if truncated",
             otel="gen_ai.tool.call.arguments",
             ecs="gen_ai.tool.call.arguments",
             ocsf="api.request.data",
@@ -368,7 +374,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     tool_result: Annotated[
         str | None,
         _column(
-            "Result as text or a JSON string, at most 32 KiB",
+            "Result as text or a JSON string, at most 32 KiB; JSON also if truncated",
             otel="gen_ai.tool.call.result",
             ecs="gen_ai.tool.call.result",
             ocsf="api.response.data",
@@ -418,7 +424,12 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     ] = None
     user_id: Annotated[
         str | None,
-        _column("User that the line names", otel="user.id", ecs="user.id", ocsf="actor.user.name"),
+        _column(
+            "User that the line names, else the one whose home folder the file is in",
+            otel="user.id",
+            ecs="user.id",
+            ocsf="actor.user.name",
+        ),
     ] = None
     host_name: Annotated[
         str | None,
@@ -577,5 +588,114 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
             ecs="tracesidecar.processed_by",
             ocsf="unmapped.processed_by",
             required=True,
+        ),
+    ] = None
+    request_id: Annotated[
+        str | None,
+        _column(
+            "Id of the request, as the provider answered it: what two recorders of a call share",
+            ecs="http.request.id",
+            ocsf="unmapped.request_id",
+        ),
+    ] = None
+    service_tier: Annotated[
+        str | None,
+        _column(
+            "Tier that the call was served in: standard, batch, flex, priority, …",
+            otel="openai.response.service_tier",
+            ecs="tracesidecar.service_tier",
+            ocsf="unmapped.service_tier",
+        ),
+    ] = None
+    web_search_requests: Annotated[
+        int | None,
+        _column(
+            "Searches of the web that the provider made for the call, and charges for",
+            ecs="tracesidecar.usage.web_search_requests",
+            ocsf="unmapped.web_search_requests",
+        ),
+    ] = None
+    command: Annotated[
+        str | None,
+        _column(
+            "Command line that a tool was asked to run, at most 32 KiB; of a result, the first "
+            "256 bytes of it",
+            otel="process.command_line",
+            ecs="process.command_line",
+            ocsf="process.cmd_line",
+        ),
+    ] = None
+    file_path: Annotated[
+        str | None,
+        _column(
+            "File that a tool was asked for, the first one of a patch",
+            otel="file.path",
+            ecs="file.path",
+            ocsf="file.path",
+        ),
+    ] = None
+    url: Annotated[
+        str | None,
+        _column(
+            "Address that a tool was asked for",
+            otel="url.full",
+            ecs="url.original",
+            ocsf="http_request.url.url_string",
+        ),
+    ] = None
+    parent_tool_call_id: Annotated[
+        str | None,
+        _column(
+            "tool_call_id of the call that started the subagent",
+            ecs="tracesidecar.parent_tool_call_id",
+            ocsf="unmapped.parent_tool_call_id",
+        ),
+    ] = None
+    user_source: Annotated[
+        UserSource | None,
+        _column(
+            "Where user_id comes from: the line, or the home folder that the file is in",
+            ecs="tracesidecar.user_source",
+            ocsf="unmapped.user_source",
+        ),
+    ] = None
+    project: Annotated[
+        str | None,
+        _column(
+            "Name of the repository, else of the working directory",
+            ecs="labels.project",
+            ocsf="unmapped.project",
+        ),
+    ] = None
+    connector: Annotated[
+        str | None,
+        _column(
+            "System that an action reached through a connector",
+            ecs="tracesidecar.connector",
+            ocsf="unmapped.connector",
+        ),
+    ] = None
+    asset_id: Annotated[
+        str | None,
+        _column(
+            "Machine or other asset that an action was about",
+            ecs="tracesidecar.asset_id",
+            ocsf="unmapped.asset_id",
+        ),
+    ] = None
+    category: Annotated[
+        str | None,
+        _column(
+            "Category that the agent's documentation puts the event in",
+            ecs="tracesidecar.category",
+            ocsf="unmapped.category",
+        ),
+    ] = None
+    iteration: Annotated[
+        int | None,
+        _column(
+            "Iteration of the agent's loop",
+            ecs="tracesidecar.iteration",
+            ocsf="unmapped.iteration",
         ),
     ] = None

@@ -52,6 +52,7 @@ _NOT_IN_LINE = frozenset(
         "labels",
         "generation",
         "processed_by",
+        "user_source",
     )
 )
 """Columns that do not come from the line's content."""

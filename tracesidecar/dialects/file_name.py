@@ -6,6 +6,7 @@ import hashlib
 import posixpath
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.rotation import rank_in_family
@@ -22,6 +23,10 @@ _UNIQUE_ID = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9A-HJKMNP-TV-Z]{26}", re.IGNORECASE
 )
 _DIGITS = 12
+_HOME = re.compile(
+    r"(?:/host)?/root/|(?:[A-Za-z]:|/host|/export|/var|/mnt/[a-z])?/(?:home|Users)/([^/]+)/"
+)
+"""Homes on Linux, macOS and Windows, also mounted into a container or from Windows into Linux."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,21 @@ class FileName:
             root = f"{OTHER_ROOT}{number}/"
         names = folder.split("/")
         return root + "/".join(names[: max(0, len(names) - levels)])
+
+
+@lru_cache(maxsize=256)
+def owner_of_home(path: str) -> str | None:
+    """Return the user whose home folder a path is in; None if the name was redacted."""
+    found = _HOME.match(with_slashes(path))
+    name = None if found is None else "root" if found[1] is None else found[1]
+    return None if name is not None and MARKER_START in name else name
+
+
+@lru_cache(maxsize=1024)
+def name_project(place: str) -> str | None:
+    """Return the name of a repository or of a working directory: the last part of its address."""
+    name = with_slashes(place).rstrip("/").rpartition("/")[2].rpartition(":")[2]
+    return name.removesuffix(".git") or None
 
 
 def with_slashes(path: str) -> str:

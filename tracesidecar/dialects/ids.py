@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 
-from tracesidecar.dialects.event import SCHEMA_VERSION, Event
+from tracesidecar.dialects.event import IDS_BY_PLACE, Event
 from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.state import FileState
 from tracesidecar.redaction_marker import MARKER_START
@@ -57,7 +57,7 @@ class EventIds:
         same = event.native_id, f"{event.event_kind} {sub}"
         ordinal = ordinals[same] = ordinals.get(same, -1) + 1
         file = self._file
-        if file.schema < SCHEMA_VERSION:
+        if file.schema < IDS_BY_PLACE:
             return _id_of_version_1(
                 self._dialect, event, (same[1], str(ordinal)), (file.first.hex(), str(offset))
             )

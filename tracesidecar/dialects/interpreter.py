@@ -16,8 +16,8 @@ from typing import NamedTuple
 import msgspec
 
 from tracesidecar.dialects.dialect import MOST_EVENTS, Dialect, UnknownType
-from tracesidecar.dialects.event import SCHEMA_VERSION, Event
-from tracesidecar.dialects.file_name import FROM_PATH
+from tracesidecar.dialects.event import IDS_BY_PLACE, SCHEMA_VERSION, Event
+from tracesidecar.dialects.file_name import FROM_PATH, name_project, owner_of_home
 from tracesidecar.dialects.ids import EventIds, Ordinals
 from tracesidecar.dialects.parsing import JsonObject
 from tracesidecar.dialects.prices import price_call
@@ -30,6 +30,7 @@ from tracesidecar.dialects.state import (
     begin,
     decode_state,
 )
+from tracesidecar.dialects.tool_calls import join_result, set_target
 from tracesidecar.dialects.truncate import (
     SHORT_BYTES,
     raw_column,
@@ -251,6 +252,8 @@ class _FileMapper:
             for each in mapped
             for event, is_named in zip(each.events, each.named, strict=True)
         ]
+        for each in mapped:
+            self._relate(each)
         truncated = [truncate_columns(event, len(each.line)) for event, _, each in placed]
         raws = [raw_column(each.line, self.dialect.bulky) for each in mapped]
         for event, _, each in placed:
@@ -262,6 +265,7 @@ class _FileMapper:
             for event, is_named, each in placed
         ]
         columns = zip(truncated, ids, strict=True)
+        owner = owner_of_home(self.file.path)
         for (line, _, position, events, _, _), (raw, is_raw_truncated) in zip(
             mapped, raws, strict=True
         ):
@@ -281,6 +285,12 @@ class _FileMapper:
                     or (is_raw_truncated and event is events[0])
                 )
                 event.labels, event.host_name = shared.labels, event.host_name or shared.host
+                if event.user_id is not None:
+                    event.user_source = "line"
+                elif owner is not None:
+                    event.user_id, event.user_source = owner, "home"
+                if event.project is None and (event.git_repository or event.cwd) is not None:
+                    event.project = name_project(event.git_repository or event.cwd or "")
                 event.generation, event.processed_by = self.file.generation, shared.processed_by
             if all(event.raw is None for event in events):
                 events[0].raw = raw
@@ -292,6 +302,20 @@ class _FileMapper:
             ]
         )
         return [DialectEvent(self.dialect.name, event) for event, _, _ in placed]
+
+    def _relate(self, mapped: _MappedLine) -> None:
+        """Set what the tools of a line touch, and what its events have in common with others."""
+        call: Event | None = None
+        for event in mapped.events:
+            if event.tool_arguments is not None:
+                set_target(event)
+            if event.event_kind == "tool_call" and call is not None:
+                # the message that asks for a tool is the model's answer
+                if event.api_call_id is None and event.native_id == call.native_id is not None:
+                    event.api_call_id = call.api_call_id
+            elif call is None and event.api_call_id is not None:
+                call = event
+            join_result(event, mapped.position.offset, self.file.calls)
 
     def _price(self, calls: Sequence[Event]) -> None:
         """Set the cost of calls that do not say it, if the prices of their models are known."""
@@ -333,7 +357,7 @@ class _FileMapper:
         """
         file = self.file
         conversation = event.conversation_id
-        if conversation is None and file.schema >= SCHEMA_VERSION:
+        if conversation is None and file.schema >= IDS_BY_PLACE:
             conversation = _conversation_of(self.state)
         is_named = False
         if conversation is None:

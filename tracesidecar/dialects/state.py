@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from tracesidecar.dialects.file_name import FileName
+from tracesidecar.dialects.tool_calls import OpenCall
 from tracesidecar.rotation import strip_rotation
 
 UNDECIDED = ""
@@ -45,10 +46,10 @@ class FileState(msgspec.Struct, array_like=True):
     state (msgpack). `first`, `folder` and `generation` are those of the FileIdentity. `revisions`
     are the latest messages that may be written again: the beginning of their id → that of the
     digest of their last line, and the number of that version. `forgotten` is a Bloom filter of
-    those that were there before.
+    those that were there before. `calls` are the tool calls whose results are still to come.
 
     `schema` is the version of the events' schema that ids are made by. Version 1 of it had nothing
-    from `folder` on.
+    from `folder` on, version 2 no `calls`.
     """
 
     path: str
@@ -63,6 +64,7 @@ class FileState(msgspec.Struct, array_like=True):
     schema: int = 1
     revisions: dict[bytes, tuple[bytes, int]] = {}
     forgotten: bytearray = bytearray()
+    calls: dict[str, OpenCall] = {}
 
     @property
     def name(self) -> FileName:

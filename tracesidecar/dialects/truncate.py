@@ -35,7 +35,15 @@ Escaped in a row of JSON it is still below the 1 MiB that a row may have.
 """
 BULK_BYTES = 4 * 1024
 BLOCK = 1 << 20
-_LONG = ("text", "tool_arguments", "tool_result", "error_message")
+_LONG = (
+    "text",
+    "tool_arguments",
+    "tool_result",
+    "error_message",
+    "command",
+    "file_path",
+    "url",
+)
 _IDS = (
     "native_id",
     "parent_id",
@@ -46,6 +54,9 @@ _IDS = (
     "api_call_id",
     "tool_call_id",
     "user_id",
+    "request_id",
+    "parent_tool_call_id",
+    "asset_id",
 )
 _OURS = (
     "event_id",
@@ -97,7 +108,7 @@ def truncate_columns(event: Event, line_bytes: int) -> bool:
         if (
             value is not None
             and len(value) * 4 > TEXT_BYTES
-            and (truncated := truncate_text(value, TEXT_BYTES)) is not value
+            and (truncated := truncate_value(value, TEXT_BYTES)) is not value
         ):
             setattr(event, column, truncated)
             is_truncated = True
@@ -201,6 +212,28 @@ def truncate_text(text: str, limit_bytes: int) -> str:
         return text
     kept = text[:limit_bytes].encode()[:limit_bytes].decode("utf-8", "ignore")
     return f"{kept}…[truncated {size - len(kept.encode())} bytes]"
+
+
+def truncate_value(value: str, limit_bytes: int) -> str:
+    """Return a text as `truncate_text` does, but JSON as JSON.
+
+    Of an object or array the longest texts are truncated, shorter and shorter; what is still too
+    long becomes a stub.
+    """
+    if value[:1] not in ("{", "[") or _size(value) <= limit_bytes:
+        return truncate_text(value, limit_bytes)
+    content = value.encode()
+    if len(content) > MOST_VALUES and has_too_many_values(content):
+        return stub("application/json", content).decode()
+    try:
+        tree = msgspec.json.decode(content)
+    except (msgspec.DecodeError, RecursionError):
+        return truncate_text(value, limit_bytes)
+    for limit in (limit_bytes // 2, *(each for each in _LEAF_LIMITS if each < limit_bytes // 2)):
+        shortened = msgspec.json.encode(_truncate_strings(tree, limit))
+        if len(shortened) <= limit_bytes:
+            return shortened.decode()
+    return stub("application/json", content).decode()
 
 
 def _size(text: str) -> int:

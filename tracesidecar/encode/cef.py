@@ -8,7 +8,7 @@ from functools import lru_cache
 from tracesidecar import __version__
 from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode.control_characters import replace_control_characters
-from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels, parse_target
+from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels
 from tracesidecar.encode.severity import severity_of
 from tracesidecar.model import Severity
 
@@ -23,6 +23,8 @@ STANDARD: dict[str, str] = {
     "host_name": "dvchost",
     "user_id": "suser",
     "text": "msg",
+    "file_path": "filePath",
+    "url": "request",
 }
 """Column → key of the extension dictionary."""
 
@@ -31,6 +33,7 @@ LABELLED: dict[str, tuple[str, str]] = {
     "model": ("cs2", "model"),
     "tool_name": ("cs3", "tool"),
     "tool_type": ("cs4", "toolType"),
+    "command": ("cs5", "commandLine"),
     "redaction_kinds": ("cs6", "redactions"),
     "input_tokens": ("cn1", "inputTokens"),
     "output_tokens": ("cn2", "outputTokens"),
@@ -74,12 +77,6 @@ COLUMN_MAPPING: Mapping[str, str] = (
     {column: f"`{key}`" for column, key in (*STANDARD.items(), *_CUSTOM)}
     | {column: f"`{key}` with `{key}Label={label}`" for column, (key, label) in LABELLED.items()}
     | _OTHER_FIELDS
-    | {
-        "tool_arguments": (
-            "`TracesidecarToolArguments`; "
-            "from them also `cs5` with `cs5Label=commandLine`, `filePath` or `request`"
-        )
-    }
 )
 
 
@@ -137,13 +134,6 @@ def _extension(event: Event, dialect: str) -> Iterator[str]:
         if value is not None and value != "":
             text = extension_value(value) if isinstance(value, str) else number(value)
             yield f"{key}={text}{_LABELS.get(key, '')}"
-    command, file, url = parse_target(event.tool_arguments)
-    if command is not None:
-        yield f"cs5={extension_value(command)} cs5Label=commandLine"
-    if file is not None:
-        yield f"filePath={extension_value(file)}"
-    if url is not None:
-        yield f"request={extension_value(url)}"
     # Two labels may give the same key, which may appear only once.
     by_key = {
         custom_key(f"label {name}"): label for name, label in parse_labels(event.labels).items()

@@ -17,8 +17,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from tracesidecar.dialects import COLUMNS, PARTITIONS, Event
-from tracesidecar.encode.event_fields import parse_target
+from tracesidecar.dialects import COLUMNS, PARTITIONS, Event, find_patched_files, set_target
 
 Content = Literal["full", "actions", "metadata"]
 """`actions` is what an agent did, without what was said; `metadata` is that it did something."""
@@ -68,6 +67,7 @@ _WORD = Forms("word", "word")
 _NAME = Forms("as it is", "name")
 _MODEL = Forms("as it is", "model")
 _ID = Forms("as it is", "id")
+_ACTED_ON = Forms(actions="as it is")
 
 SENT: Mapping[str, Forms] = {
     "schema_version": _ALWAYS,
@@ -122,6 +122,18 @@ SENT: Mapping[str, Forms] = {
     "labels": _ALWAYS,
     "generation": _ALWAYS,
     "processed_by": _ALWAYS,
+    "request_id": _ID,
+    "service_tier": _WORD,
+    "web_search_requests": _ALWAYS,
+    "command": _ACTED_ON,
+    "file_path": _ACTED_ON,
+    "url": _ACTED_ON,
+    "parent_tool_call_id": _ID,
+    "user_source": _ALWAYS,
+    "connector": _ACTED_ON,
+    "asset_id": _ACTED_ON,
+    "category": _WORD,
+    "iteration": _ALWAYS,
 }
 """Column → its forms. A column that is not here is sent at `full` only."""
 
@@ -277,10 +289,8 @@ def _title(value: str) -> str:
 
 
 class _Asset(msgspec.Struct):
-    """What a query to a connector names; only these keys are looked for."""
+    """What else arguments may name; only these keys are looked for."""
 
-    connector: object = None
-    asset_id: object = None
     asset: object = None
     input: object = None
     patch: object = None
@@ -288,25 +298,24 @@ class _Asset(msgspec.Struct):
 
 _decode_asset = msgspec.json.Decoder(_Asset).decode
 _encode = msgspec.json.Encoder().encode
-_PATCHED_FILE = re.compile(r"^\*\*\* (?:Add|Update|Delete) File: (.{1,4096}?)\r?$", re.MULTILINE)
-"""How a patch in the form of `apply_patch` begins the changes of a file."""
 
 
 def _action(tool_arguments: str) -> str | None:
     """Return what a tool was asked to touch, None if the arguments do not name it."""
-    target = parse_target(tool_arguments)
+    target = Event(event_kind="tool_call", tool_arguments=tool_arguments)
+    set_target(target)
     asset = _asset(tool_arguments)
     patch = next((text for text in (asset.input, asset.patch) if isinstance(text, str)), "")
     if not tool_arguments.startswith("{"):
         patch = tool_arguments
-    files = list(dict.fromkeys(_PATCHED_FILE.findall(patch)))
+    files = find_patched_files(patch)
     found = {
         "command": target.command,
-        "file_path": target.file or (files[0] if files else None),
+        "file_path": target.file_path,
         "file_paths": files if len(files) > 1 else None,
         "url": target.url,
-        "connector": _text(asset.connector),
-        "asset_id": _text(asset.asset_id) or _text(asset.asset),
+        "connector": target.connector,
+        "asset_id": target.asset_id or _text(asset.asset),
     }
     sent = {name: value for name, value in found.items() if value is not None}
     return _encode(sent).decode() if sent else None

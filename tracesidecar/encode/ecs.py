@@ -8,7 +8,7 @@ from operator import attrgetter
 import msgspec
 
 from tracesidecar.dialects import COLUMNS, Event
-from tracesidecar.encode.event_fields import parse_labels, parse_target
+from tracesidecar.encode.event_fields import parse_labels
 from tracesidecar.encode.json_fields import (
     FieldPath,
     is_too_long,
@@ -63,10 +63,7 @@ COLUMN_MAPPING: Mapping[str, str] = {column: f"`{name}`" for column, name in _NA
         "of other scopes, or from 2^31, `tracesidecar.usage.output_tokens`"
     ),
     "tool_type": "`gen_ai.tool.type`; decides `event.category` and `event.type`",
-    "tool_arguments": (
-        "`gen_ai.tool.call.arguments`, always an object; "
-        "also `process.command_line`, `file.path` or `url.original`"
-    ),
+    "tool_arguments": ("`gen_ai.tool.call.arguments`, always an object"),
     "tool_result": "`gen_ai.tool.call.result`, always an object",
     "agent_name": "`gen_ai.agent.name` and `service.name`",
     "line_state": "`tracesidecar.line_state`; `event.kind` is `pipeline_error` when it is not `ok`",
@@ -100,9 +97,6 @@ _PATHS: dict[str, FieldPath] = {
         "event.duration",
         "service.name",
         "labels",
-        "process.command_line",
-        "file.path",
-        "url.original",
         "gen_ai.usage.input_tokens",
         "gen_ai.usage.output_tokens",
         "gen_ai.tool.call.arguments",
@@ -112,11 +106,6 @@ _PATHS: dict[str, FieldPath] = {
         "tracesidecar.usage.input_tokens",
         "tracesidecar.usage.output_tokens",
     )
-}
-_TARGETS = {
-    "process": ("process.command_line", 0),
-    "file": ("file.path", 1),
-    "web": ("url.original", 2),
 }
 _LABELS = "labels"
 
@@ -181,9 +170,6 @@ def _classify(event: Event) -> Iterator[tuple[str, object]]:
         category, kind = CATEGORIES.get(event.tool_type or "", _API)
     yield "event.category", [category]
     yield "event.type", [TYPES.get(event.event_kind, kind)]
-    if category in _TARGETS:
-        name, which = _TARGETS[category]
-        yield name, parse_target(event.tool_arguments)[which]
 
 
 def _usage(event: Event, tokens: int | None) -> str:

@@ -9,7 +9,7 @@ from tracesidecar import __version__
 from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode.cef import number
 from tracesidecar.encode.control_characters import replace_control_characters
-from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels, parse_target
+from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels
 from tracesidecar.encode.severity import severity_of
 from tracesidecar.model import Severity
 
@@ -23,6 +23,7 @@ PREDEFINED: dict[str, str] = {
     "host_name": "resource",
     "role": "role",
     "text": "msg",
+    "command": "command_line",
 }
 """Column → predefined attribute; `src` and `dst` are addresses, which a trace does not have."""
 
@@ -37,11 +38,7 @@ _KEYS: tuple[tuple[str, str], ...] = tuple(
     if column.name not in _OTHER_FIELDS
 )
 
-COLUMN_MAPPING: Mapping[str, str] = (
-    {column: f"`{key}`" for column, key in _KEYS}
-    | _OTHER_FIELDS
-    | {"tool_arguments": "`tool_arguments`; from them also `command_line`, `file_path` or `url`"}
-)
+COLUMN_MAPPING: Mapping[str, str] = {column: f"`{key}`" for column, key in _KEYS} | _OTHER_FIELDS
 
 
 def header_value(text: str) -> str:
@@ -97,10 +94,5 @@ def _attributes(event: Event, dialect: str) -> Iterator[tuple[str, str]]:
         value = getattr(event, column)
         if value is not None and value != "":
             yield key, attribute_value(value) if isinstance(value, str) else number(value)
-    for key, value in zip(
-        ("command_line", "file_path", "url"), parse_target(event.tool_arguments), strict=True
-    ):
-        if value is not None:
-            yield key, attribute_value(value)
     for name, label in parse_labels(event.labels).items():
         yield attribute_key(name), attribute_value(label)

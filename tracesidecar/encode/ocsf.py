@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from tracesidecar.dialects import COLUMNS, Event
-from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels, parse_target
+from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels
 from tracesidecar.encode.ocsf_classes import (
     API,
     ERROR,
@@ -77,10 +77,7 @@ COLUMN_MAPPING: Mapping[str, str] = {column: f"`{name}`" for column, name in _NA
     "tool_call_id": (
         "`api.request.uid`, `process.uid`, `http_request.uid`, else `unmapped.tool_call_id`"
     ),
-    "tool_arguments": (
-        "`api.request.data`, else `unmapped.tool_arguments`; also `process.cmd_line`, "
-        "`file.path` or `http_request.url.url_string`"
-    ),
+    "tool_arguments": ("`api.request.data`, else `unmapped.tool_arguments`"),
     "tool_result": "`api.response.data`, else `unmapped.tool_result`",
     "outcome": "`status_id`",
     "error_message": "`status_detail`; `message` of an error without text",
@@ -91,6 +88,9 @@ COLUMN_MAPPING: Mapping[str, str] = {column: f"`{name}`" for column, name in _NA
     "host_name": "`device.hostname`, and `src_endpoint.hostname` in API and HTTP Activity",
     "line_sha256": "`raw_data_hash.value`",
     "labels": '`metadata.labels`, as "key:value"',
+    "command": "`process.cmd_line` in Process Activity, else `unmapped.command`",
+    "file_path": "`file.path` in File System Activity, else `unmapped.file_path`",
+    "url": "`http_request.url.url_string` in HTTP Activity, else `unmapped.url`",
     "exit_code": "`exit_code` in Process Activity, else `unmapped.exit_code`",
 }
 
@@ -103,6 +103,9 @@ _UNMAPPED: tuple[str, ...] = (
         "api_call_id",
         "finish_reason",
         "tool_type",
+        "command",
+        "file_path",
+        "url",
     ),
 )
 _MODEL_COLUMNS = ("role", "provider_name", "model", "input_tokens", "output_tokens")
@@ -231,7 +234,7 @@ def _process_activity(event: Event, found: Fields, unmapped: Fields) -> None:
     found["process"] = _present(
         uid=event.tool_call_id or event.event_id,
         name=event.tool_name,
-        cmd_line=parse_target(event.tool_arguments).command,
+        cmd_line=unmapped.pop("command", None),
         working_directory=event.cwd,
     )
     found["exit_code"] = unmapped.pop("exit_code", None)
@@ -240,14 +243,15 @@ def _process_activity(event: Event, found: Fields, unmapped: Fields) -> None:
 
 
 def _file_activity(event: Event, found: Fields, unmapped: Fields) -> None:
-    path = parse_target(event.tool_arguments).file
+    unmapped.pop("file_path", None)
+    path = event.file_path
     name = path.replace("\\", "/").rstrip("/").rpartition("/")[2] if path else ""
     found["file"] = _present(name=name or UNKNOWN, path=path, type_id=1 if name else 0)
     unmapped |= _columns(event, (*_TOOL_COLUMNS, *_MODEL_COLUMNS, "trace_id", "parent_id"))
 
 
 def _http_activity(event: Event, found: Fields, unmapped: Fields) -> None:
-    url = parse_target(event.tool_arguments).url
+    url = unmapped.pop("url", None)
     found["http_request"] = _present(
         uid=event.tool_call_id or event.event_id,
         http_method="GET",

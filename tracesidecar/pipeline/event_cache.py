@@ -10,6 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from tracesidecar.dialects import (
+    IDS_BY_PLACE,
     SCHEMA_VERSION,
     DialectEvent,
     Interpreter,
@@ -167,7 +168,7 @@ class EventCache:
         interpret = self._interpreters[clean.segment.source]
         identify = (
             functools.partial(self._identities.identify, clean.segment)
-            if schema >= SCHEMA_VERSION
+            if schema >= IDS_BY_PLACE
             else None
         )
         return interpret(self._label(clean), clean, state, identify)

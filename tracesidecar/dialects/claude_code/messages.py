@@ -56,15 +56,12 @@ def map_assistant(line: Line, state: State, make: EventFactory) -> list[Event]:
         event.model, event.provider_name = model, _provider(model)
         event.api_call_id = call_key(event.conversation_id, call or event.native_id)
         _usage(event, message.get("usage"), line.cost_usd)
+    for part in parts:
+        part.api_call_id = event.api_call_id
+        if part.event_kind == "reasoning":
+            part.model, part.provider_name = event.model, event.provider_name
     if event.event_kind == "model_message" and event.text is None and parts:
         return parts
-    for part in parts:
-        if part.event_kind == "reasoning":
-            part.model, part.provider_name, part.api_call_id = (
-                event.model,
-                event.provider_name,
-                event.api_call_id,
-            )
     return [event, *parts]
 
 

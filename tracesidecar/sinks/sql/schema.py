@@ -13,7 +13,7 @@ from tracesidecar.sinks.sql.engine import SqlSyntax, Transaction
 
 log = structlog.get_logger(__name__)
 
-VERSION = 3
+VERSION = 4
 """Incremented when a table gets a column or the definition of a turn changes. A test compares it
 with the columns.
 """
