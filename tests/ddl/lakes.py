@@ -82,9 +82,9 @@ def call(
 
 
 def rows() -> Rows:
-    """Return events of three calls in one dialect, one in another, and a session with totals only.
+    """Return events of four calls in one dialect, one in another, and a session with totals only.
 
-    One call is repeated while it streams and in a fork, and one has no id.
+    One call is repeated while it streams and in a fork, one has no id, and one has two recorders.
     """
     return [
         ("claude_code", event(0, event_kind="user_message", role="user", text="hello")),
@@ -132,10 +132,18 @@ def rows() -> Rows:
                 labels='{"team":"a"}',
             ),
         ),
+        (
+            "claude_code",
+            call(11, "msg_4", 30, 6, request_id="req_4", cwd="/srv/orchard", project="orchard"),
+        ),
+        (
+            "otlp",
+            call(12, "req_4", 30, 6, request_id="req_4", cost_source="recorded", cost_usd=0.5),
+        ),
     ]
 
 
-CALLS = {("claude_code", 3, 117, 48), ("codex", 1, 20, 2)}
+CALLS = {("claude_code", 4, 147, 54), ("codex", 1, 20, 2)}
 """(dialect, calls, input tokens, output tokens) that model_calls must give."""
 SESSIONS = {("copilot", "copilot-1", 500, 50)}
 

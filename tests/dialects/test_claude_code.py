@@ -200,7 +200,7 @@ def test_a_recorded_cost_stays() -> None:
         "/x/legacy.jsonl", (FIXTURES / "claude_code/exports/legacy.jsonl").read_bytes().splitlines()
     )
     assert (events[0].cost_usd, events[0].cost_source) == (0.12, "recorded")
-    assert events[0].api_call_id == "session-quince:msg-quince-1"
+    assert events[0].api_call_id == "msg-quince-1:req-quince-1"
     assert events[0].input_tokens == 135
 
 
@@ -344,3 +344,126 @@ def test_a_failed_command_has_the_exit_code_that_its_result_begins_with() -> Non
     assert [(each.tool_name, each.outcome, each.exit_code) for each in results] == [
         ("Bash", "failure", 2)
     ]
+
+
+def answer(**usage: object) -> dict[str, object]:
+    """Return a line with an answer of Sonnet."""
+    return {
+        "type": "assistant",
+        "uuid": "0b8f1111-5a11-4c22-8d33-9e44a55b66c7",
+        "sessionId": SESSION,
+        "timestamp": "2026-11-01T10:00:00.000Z",
+        "message": {"id": "msg_01OrchardAdvice", "model": "claude-sonnet-4-6", "usage": usage},
+    }
+
+
+def entry(kind: str, given: int, written: int, **more: object) -> dict[str, object]:
+    return {"type": kind, "input_tokens": given, "output_tokens": written, **more}
+
+
+@pytest.mark.parametrize(
+    ("iterations", "others"),
+    [
+        ([entry("message", 20, 30), entry("compaction", 900, 70)], [("sonnet-4-6", 900, 70)]),
+        (
+            [
+                entry("message", 20, 30),
+                entry("advisor_message", 500, 60, model="claude-opus-4-8"),
+                entry("advisor_message", 700, 80, model="claude-opus-4-8"),
+            ],
+            [("opus-4-8", 500, 60), ("opus-4-8", 700, 80)],
+        ),
+        (
+            [entry("message", 40, 2, model="claude-haiku-4-5"), entry("message", 20, 30)],
+            [("haiku-4-5", 40, 2)],
+        ),
+        ([entry("message", 15, 10), entry("message", 5, 20)], []),
+        ([entry("message", 15, 10), entry("compaction", 5, 20)], []),
+        ({"input_tokens": 7, "output_tokens": 8, "type": "surprise"}, [("sonnet-4-6", 7, 8)]),
+        (["x", None, {"input_tokens": "many"}], []),
+    ],
+    ids=["compaction", "advisors", "fallback", "turns", "within the sum", "an object", "odd"],
+)
+def test_usage_beside_that_of_the_message_is_of_calls_of_their_own(
+    iterations: object, others: list[tuple[str, int, int]]
+) -> None:
+    # the advisor was the larger part of the bill, and in no total
+    events = read_line(answer(input_tokens=20, output_tokens=30, iterations=iterations))
+    assert [
+        ((each.model or "").removeprefix("claude-"), each.input_tokens, each.output_tokens)
+        for each in events
+    ] == [("sonnet-4-6", 20, 30), *others]
+    keys = [each.api_call_id for each in events]
+    assert len({*keys}) == len(keys)
+    assert len({each.event_id for each in events}) == len(events)
+    assert all(each.usage_scope == "call" for each in events)
+    line = answer(input_tokens=20, output_tokens=30, iterations=iterations)
+    fork = events_of(PROJECT + "fork.jsonl", [{**line, "sessionId": RESUMED}])
+    assert [each.api_call_id for each in fork] == keys
+
+
+def test_searches_and_the_tier_are_in_the_cost() -> None:
+    searched = {"server_tool_use": {"web_search_requests": 3}}
+    [usual] = read_line(answer(input_tokens=100, output_tokens=50))
+    [batched] = read_line(answer(input_tokens=100, output_tokens=50, service_tier="batch"))
+    [found] = read_line(answer(input_tokens=100, output_tokens=50, **searched))
+    assert (usual.cost_usd, batched.cost_usd) == (0.00105, 0.000525)
+    assert (found.cost_usd, found.web_search_requests) == (0.03105, 3)
+    assert batched.service_tier == "batch"
+
+
+def forked(session: str, call: object, uuid: str, request: str | None = None) -> list[Event]:
+    line = {
+        "type": "assistant",
+        "uuid": uuid,
+        "sessionId": session,
+        "requestId": request,
+        "message": {"id": call, "model": "glm-5.2", "usage": {"input_tokens": 1}},
+    }
+    return events_of(f"{PROJECT}{session}.jsonl", [line, {**line, "uuid": uuid[:-1] + "f"}])
+
+
+def test_a_fork_repeats_the_calls_of_a_gateway() -> None:
+    # their ids do not look like a provider's, so each session counted them again
+    uuid = "0b8f2222-5a11-4c22-8d33-9e44a55b66c7"
+    first, fork = (forked(each, "20261110180000a1b2", uuid) for each in (SESSION, RESUMED))
+    assert {each.api_call_id for each in (*first, *fork)} == {f"20261110180000a1b2:{uuid}"}
+    other = forked(RESUMED, "20261110180000a1b2", "0b8f3333-5a11-4c22-8d33-9e44a55b66c7")
+    assert other[0].api_call_id != first[0].api_call_id
+
+
+def test_a_fork_with_new_line_ids_repeats_the_requests_of_a_gateway() -> None:
+    request = "20261110180000ffee"
+    first = forked(SESSION, "chat-1", "0b8f2222-5a11-4c22-8d33-9e44a55b66c7", request)
+    fork = forked(RESUMED, "chat-1", "0b8f3333-5a11-4c22-8d33-9e44a55b66c7", request)
+    assert {each.api_call_id for each in (*first, *fork)} == {f"chat-1:{request}"}
+    assert first[0].request_id == request
+
+
+def test_numbers_that_begin_at_1_again_are_other_calls_in_another_session() -> None:
+    first, other = (
+        forked(SESSION, "chat-1", "a1", "req-1"),
+        forked(RESUMED, "chat-1", "a1", "req-1"),
+    )
+    assert first[0].api_call_id != other[0].api_call_id
+
+
+def test_a_stream_is_one_session_with_its_totals() -> None:
+    path = FIXTURES / "claude_code/ci/plant-trees.jsonl"
+    events = events_of("/srv/ci/plant-trees.jsonl", path.read_bytes().splitlines())
+    assert {each.conversation_id for each in events} == {"4d5e6f70-1a2b-4c3d-8e4f-5a6b7c8d9e0f"}
+    assert [
+        (each.api_call_id, each.output_tokens, each.parent_tool_call_id)
+        for each in drop_smaller_rows(events)
+    ] == [("msg_01StreamPears", 41, None), ("msg_01StreamRows", 5, "toolu_01Rows")]
+    end = events[-3]
+    assert (end.event_kind, end.outcome, end.duration_ms) == ("session_end", "failure", 5200)
+    assert (end.error_type, end.error_message) == ("error_max_turns", "too many turns")
+    assert [
+        (each.model, each.input_tokens, each.output_tokens, each.cost_usd, each.usage_scope)
+        for each in events[-2:]
+    ] == [
+        ("claude-sonnet-4-6", 124, 41, 0.004, "session_total"),
+        ("claude-haiku-4-5", 30, 12, 0.0002, "session_total"),
+    ]
+    assert {each.cwd for each in events[1:]} == {"/srv/orchard"}

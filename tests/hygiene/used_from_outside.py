@@ -52,6 +52,7 @@ used.cuts
 used.ddsource
 used.ddtags
 used.final_status
+used.parent_tool_call_id
 used.source_line
 used.tool_call_count
 used.total_tokens

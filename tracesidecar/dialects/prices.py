@@ -12,6 +12,10 @@ import msgspec
 from tracesidecar.dialects.event import Event
 
 _MILLION = 1_000_000
+WEB_SEARCH_USD = 0.01
+"""What Anthropic, OpenAI and Google take for a search of the web."""
+_CHEAP_TIERS = frozenset(("batch", "flex"))
+_USUAL_TIERS = frozenset(("auto", "default", "on_demand", "standard", "standard_only"))
 _BEFORE = re.compile(r"(?:[a-z]{2,6}(?:-[a-z]{2,4})?\.)?(?:anthropic|openai|google)\.")
 _AFTER = re.compile(
     r"(?:\[1m\]|@(?:\d{8}|default|latest)|-latest|-\d{8}|-\d{4}-\d{2}-\d{2}|-v\d(?::\d{1,2}(?::\d{1,4}k)?)?)\Z"
@@ -47,6 +51,7 @@ class Price(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...]
     since: str = ""
     fast: float | None = None
+    priority: float | None = None
     long: LongRates | None = None
 
 
@@ -88,6 +93,8 @@ def price_call(event: Event) -> tuple[float, str] | None:
         cache_read=read,
         cache_write_5m=written,
         at=event.event_time,
+        tier=event.service_tier,
+        searches=event.web_search_requests or 0,
     )
     return None if found is None else (found, cost_source())
 
@@ -107,14 +114,18 @@ def call_cost(
     cache_write_1h: int = 0,
     at: str | None = None,
     is_fast: bool = False,
+    tier: str | None = None,
+    searches: int = 0,
 ) -> float | None:
     """Return the cost of one call in USD, None if the price is not known.
 
     `input_tokens` are those that neither came from a cache nor were written to one. `at` is
-    when the call was made (RFC 3339), because prices change.
+    when the call was made (RFC 3339), because prices change. `tier` is the one that it was served
+    in, and `searches` are those of the web that the provider made for it.
     """
     price = _price(model, (at or "9999")[:10])
-    if price is None or (is_fast and price.fast is None):
+    factor = None if price is None else _factor(price, tier, is_fast=is_fast)
+    if price is None or factor is None:
         return None
     whole = input_tokens + cache_read + cache_write_5m + cache_write_1h
     rates: Rates = price.long if price.long is not None and whole > price.long.over else price
@@ -128,7 +139,23 @@ def call_cost(
         )
         + output_tokens * rates.output
     )
-    return round(total * (price.fast or 1.0 if is_fast else 1.0) / _MILLION, 9)
+    return round(total * factor / _MILLION + searches * WEB_SEARCH_USD, 9)
+
+
+def _factor(price: Price, tier: str | None, *, is_fast: bool) -> float | None:
+    """Return the factor of mode and tier, None if it is not known.
+
+    What the tier `priority` of Anthropic costs is in its contracts: its tokens count as usual.
+    """
+    if is_fast:
+        return price.fast
+    if tier is None or (known := tier.lower()) in _USUAL_TIERS:
+        return 1.0
+    if known in _CHEAP_TIERS:
+        return 0.5
+    if known not in ("priority", "fast"):
+        return None
+    return 1.0 if price.models[0].startswith("claude-") else price.priority
 
 
 @lru_cache(maxsize=4096)

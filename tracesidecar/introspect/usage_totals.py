@@ -42,6 +42,8 @@ class UsageTally:
     def __init__(self) -> None:
         self._interpreter = Interpreter()
         self._calls: dict[tuple[str, str], ModelCall] = {}
+        self._requests: dict[str, tuple[str, str]] = {}
+        self._same: dict[tuple[str, str], tuple[str, str]] = {}
         self._lines: dict[str, Counter[str]] = {}
         self._generations = Counter[tuple[str, str, bytes]]()
         self._state: bytes | None = None
@@ -98,6 +100,23 @@ class UsageTally:
 
     def _count(self, path: str, dialect: str, event: Event) -> None:
         key = dialect, event.api_call_id or event.event_id or ""
+        if event.request_id is not None:
+            # two recorders of a call share its request
+            first = self._requests.setdefault(event.request_id, key)
+            if first != key:
+                self._join(key, first)
+        key = self._same.get(key, key)
         call = ModelCall(path, event.input_tokens or 0, event.output_tokens or 0, event.cost_usd)
         if key not in self._calls or call.output_tokens >= self._calls[key].output_tokens:
             self._calls[key] = call
+
+    def _join(self, key: tuple[str, str], first: tuple[str, str]) -> None:
+        """Count a call with the one that had its request first."""
+        first = self._same.get(first, first)
+        if first == key or self._same.get(key) == first:
+            return
+        self._same[key] = first
+        known = self._calls.pop(key, None)
+        other = self._calls.get(first)
+        if known is not None and (other is None or known.output_tokens >= other.output_tokens):
+            self._calls[first] = known

@@ -1,6 +1,7 @@
 """Transcripts of Claude Code, and of programs that write the same lines.
 
-There is one file for each session, and one more for each subagent.
+There is one file for each session, and one more for each subagent. `claude -p --output-format
+stream-json` writes nearly the same messages, in an envelope of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tracesidecar.dialects.claude_code import messages
+from tracesidecar.dialects.claude_code import messages, stream_json
 from tracesidecar.dialects.claude_code.line import Line, State
 from tracesidecar.dialects.dialect import Dialect, EventFactory, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
@@ -75,6 +76,8 @@ def recognise(path: str, line: JsonObject) -> bool:
         return "leafUuid" in line
     if kind in _BOOKKEEPING and kind not in _COMMON_NAMES:
         return "sessionId" in line or "messageId" in line
+    if stream_json.recognise(line):
+        return True
     usage = at(line, "message", "usage")
     return (
         kind in (None, "assistant")
@@ -113,6 +116,8 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
     """Map a line to the message with the usage of its call, reasoning, tool calls and results."""
     line = _decode(data)
     kind, make = _envelope(line, state)
+    if line.stream_session is not None and (found := stream_json.map_line(kind, line, state, make)):
+        return found
     if kind == "assistant":
         return messages.map_assistant(line, state, make)
     if kind == "user":
@@ -137,15 +142,17 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
 
 def _envelope(line: Line, state: State) -> tuple[str | None, EventFactory]:
     """Return the line's type, and what makes events with the columns that they all share."""
-    state.conversation = text(line.session_id) or state.conversation
-    state.version = text(line.version) or state.version
+    state.conversation = text(line.session_id) or text(line.stream_session) or state.conversation
+    state.version = text(line.version) or text(line.stream_version) or state.version
     state.parent = text(at(line.forked_from, "sessionId")) or state.parent
-    is_side = state.agent is not None or line.is_sidechain is True
+    started_by = text(line.parent_tool_use)
+    is_side = state.agent is not None or line.is_sidechain is True or started_by is not None
     parent = state.parent or (state.conversation if state.agent is not None else None)
     agent = text(line.agent_id) or state.agent
     native_id = text(line.uuid)
     parent_id = text(line.parent_uuid) or text(line.logical_parent_uuid)
-    cwd, git_branch = text(line.cwd), text(line.git_branch)
+    cwd = state.cwd = text(line.cwd) or state.cwd
+    git_branch = state.branch = text(line.git_branch) or state.branch
     kind = text(line.type) or text(at(line.message, "role"))
     time = utc(line.timestamp)
 
@@ -164,6 +171,7 @@ def _envelope(line: Line, state: State) -> tuple[str | None, EventFactory]:
             agent_version=state.version,
             cwd=cwd,
             git_branch=git_branch,
+            parent_tool_call_id=started_by,
         )
 
     return kind, make

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tracesidecar.dialects import prices
 from tracesidecar.dialects.claude_code.line import Line, State
 from tracesidecar.dialects.dialect import EventFactory
@@ -23,6 +25,10 @@ from tracesidecar.dialects.parsing import (
     total,
 )
 
+_INPUTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_REMEMBERED_CALLS = 16
+_LONG_ID = re.compile(r"[0-9A-Za-z_-]{12,}")
+"""What is no number that begins at 1 again."""
 SYNTHETIC = "<synthetic>"
 """The model of messages that the program writes itself: there was no call."""
 _SAID_BY_PROGRAM = (
@@ -41,9 +47,6 @@ def map_assistant(line: Line, state: State, make: EventFactory) -> list[Event]:
     """Map an answer: first the call, whose usage each of its lines repeats, then its blocks."""
     message = fields(line.message)
     model, finish_reason = text(message.get("model")), text(message.get("stop_reason"))
-    # a resumed or forked session repeats the message's id; that of the request may then be new, or
-    # missing
-    call = text(message.get("id")) or text(line.request_id)
     blocks = _blocks(message.get("content"))
     parts = [part for block in blocks if (part := _part(block, line, state, make)) is not None]
     event = make("model_message")
@@ -54,10 +57,12 @@ def map_assistant(line: Line, state: State, make: EventFactory) -> list[Event]:
         event.error_type, event.error_message = text(line.error) or "api_error", event.text
     elif model != SYNTHETIC:
         event.model, event.provider_name = model, _provider(model)
-        event.api_call_id = call_key(event.conversation_id, call or event.native_id)
-        _usage(event, message.get("usage"), line.cost_usd)
+        event.api_call_id = _name_call(text(message.get("id")), line, event, state)
+        event.request_id = text(line.request_id)
+        set_usage(event, message.get("usage"), line.cost_usd)
+        parts += _other_calls(event, message.get("usage"), make)
     for part in parts:
-        part.api_call_id = event.api_call_id
+        part.api_call_id = part.api_call_id or event.api_call_id
         if part.event_kind == "reasoning":
             part.model, part.provider_name = event.model, event.provider_name
     if event.event_kind == "model_message" and event.text is None and parts:
@@ -124,7 +129,78 @@ def _provider(model: str | None) -> str | None:
     return "anthropic" if model is not None and "claude" in model else None
 
 
-def _usage(event: Event, usage: object, recorded: object) -> None:
+def _name_call(message: str | None, line: Line, event: Event, state: State) -> str | None:
+    """Return the key of the call that a message is of: what all of its lines share, and no other.
+
+    A resumed or forked session repeats the message's id; that of the request may then be new, or
+    missing. Only the provider's own ids are unique. The one that a gateway makes is known by its
+    request, else by the line that was the first to have it, which a fork repeats, too.
+    """
+    request = text(line.request_id)
+    named = message or request
+    if named is None or call_key(event.conversation_id, named) == named:
+        return named or call_key(event.conversation_id, event.native_id)
+    line_of = f"{event.conversation_id}\0{named}"
+    if (known := recall(state.calls, line_of)) is not None:
+        return known
+    own = call_key(event.conversation_id, event.native_id)
+    if message is not None and request is not None and _LONG_ID.search(request):
+        key = f"{message}:{request}"
+    elif own is not None and own == event.native_id:
+        key = f"{named}:{own}"
+    else:
+        key = f"{event.conversation_id}:{named}"
+    while len(state.calls) >= _REMEMBERED_CALLS:
+        del state.calls[next(iter(state.calls))]
+    remember(state.calls, line_of, key)
+    return key
+
+
+def _other_calls(call: Event, usage: object, make: EventFactory) -> list[Event]:
+    """Return the calls beside the one whose usage the message has.
+
+    The message's own is at the top. What an advisor used, a compaction, or the model that it fell
+    back to, is only in a list beside it. What adds up to the figures at the top is a part of these.
+    """
+    entries = [
+        entry
+        for value in fields(usage).values()
+        for entry in map(fields, items(value) if isinstance(value, list) else (value,))
+        if count(entry.get("input_tokens")) or count(entry.get("output_tokens"))
+    ]
+    others = [
+        entry
+        for entry in entries
+        if entry.get("type", "message") != "message"
+        or (text(entry.get("model")) or call.model) != call.model
+    ]
+    if not others or _add_up(entries) == (call.input_tokens, call.output_tokens):
+        return []
+    found = []
+    numbers: dict[str, int] = {}
+    for entry in others:
+        kind = text(entry.get("type")) or "message"
+        number = numbers[kind] = numbers.get(kind, -1) + 1
+        other = make("model_call")
+        other.role = "assistant"
+        other.model = text(entry.get("model")) or call.model
+        other.provider_name = _provider(other.model)
+        if call.api_call_id is not None:
+            other.api_call_id = f"{call.api_call_id}:{kind}:{number}"
+        set_usage(other, {**entry, "service_tier": call.service_tier}, None)
+        found.append(other)
+    return found
+
+
+def _add_up(entries: list[JsonObject]) -> tuple[int | None, int | None]:
+    return (
+        total(*(count(entry.get(name)) for name in _INPUTS for entry in entries)),
+        total(*(count(entry.get("output_tokens")) for entry in entries)),
+    )
+
+
+def set_usage(event: Event, usage: object, recorded: object) -> None:
+    """Set the usage of a call, as the API reports it; `recorded` is its cost, if a line has it."""
     if not isinstance(usage, dict):
         return
     thinking = at(usage, "output_tokens_details", "thinking_tokens")
@@ -142,6 +218,8 @@ def _usage(event: Event, usage: object, recorded: object) -> None:
         output,
     )
     event.reasoning_output_tokens = count(thinking)
+    event.service_tier = text(usage.get("service_tier"))
+    event.web_search_requests = count(at(usage, "server_tool_use", "web_search_requests"))
     written_1h = min(count(for_an_hour) or 0, written or 0)
     if (cost := real(recorded)) is not None:
         event.cost_usd, event.cost_source = cost, "recorded"
@@ -167,6 +245,8 @@ def _price(
         cache_write_1h=written_1h,
         at=event.event_time,
         is_fast=is_fast,
+        tier=event.service_tier,
+        searches=event.web_search_requests or 0,
     )
     if event.cost_usd is not None:
         event.cost_source = prices.cost_source()

@@ -119,6 +119,7 @@ def identify(event: Event, trace: str | None, call: str | None) -> Event:
     """
     event.trace_id = trace
     event.conversation_id = event.conversation_id or trace
+    event.api_call_id = event.api_call_id or event.request_id
     is_call = event.event_kind in _OF_ONE_CALL
     event.api_call_id = (
         call_key(

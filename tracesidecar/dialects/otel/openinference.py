@@ -9,6 +9,7 @@ import msgspec
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.otel import genai
+from tracesidecar.dialects.otel.nested_calls import State, join_nested_calls
 from tracesidecar.dialects.otel.semantic_conventions import TELLING_EVENTS
 from tracesidecar.dialects.parsing import (
     JsonObject,
@@ -39,10 +40,6 @@ class Line(msgspec.Struct):
     resource: object = None
 
 
-class State(msgspec.Struct):
-    """No state: each row is complete."""
-
-
 _STATUS: dict[str, genai.SpanStatus] = {"OK": "ok", "ERROR": "error"}
 _decode = msgspec.json.Decoder(Line).decode
 
@@ -54,7 +51,7 @@ def recognise(_path: str, line: JsonObject) -> bool:
     )
 
 
-def map_line(data: bytes, _state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """Map a row to one event."""
     line = _decode(data)
     attributes = dict(_flatten("", fields(at(line.resource, "attributes")), _DEEPEST))
@@ -75,7 +72,9 @@ def map_line(data: bytes, _state: State) -> Sequence[Event]:
         event.error_message = (
             event.error_message or text(line.status_message) or text(at(line.status, "description"))
         )
-    return (genai.identify(event, _hexadecimal(at(line.context, "trace_id")), event.native_id),)
+    genai.identify(event, _hexadecimal(at(line.context, "trace_id")), event.native_id)
+    join_nested_calls((event,), state)
+    return (event,)
 
 
 def _hexadecimal(value: object) -> str | None:

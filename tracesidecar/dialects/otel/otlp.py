@@ -15,6 +15,7 @@ from tracesidecar.dialects.dialect import MOST_EVENTS, Dialect
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.otel import otlp_records
 from tracesidecar.dialects.otel.genai import Attributes
+from tracesidecar.dialects.otel.nested_calls import State, join_nested_calls
 from tracesidecar.dialects.parsing import JsonObject
 from tracesidecar.dialects.truncate import raw_column, stub
 
@@ -52,10 +53,6 @@ class Line(msgspec.Struct, rename="camel"):
     resource_metrics: list[ResourceRecords] | None = None
 
 
-class State(msgspec.Struct):
-    """No state: each record is complete."""
-
-
 Mapper = Callable[[msgspec.Raw, Attributes], Event]
 
 _decode = msgspec.json.Decoder(Line).decode
@@ -83,13 +80,14 @@ def recognise(_path: str, line: JsonObject) -> bool:
     )
 
 
-def map_line(data: bytes, _state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """Map each record to one event, in the order of the line.
 
     If there are many, the `raw` of each is a line of its own that holds nothing else.
     """
     line = _decode(data)
     found = list(islice(_events(line), MOST_EVENTS + 1))
+    join_nested_calls(found, state)
     if len(found) == 1:
         found[0].raw = None
     return found

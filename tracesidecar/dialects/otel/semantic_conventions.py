@@ -55,8 +55,22 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "gen_ai.response.id",
         "ai.response.id",
         "llm.response.id",
-        "request_id",
         "response_id",
+    ),
+    "request_id": (
+        "request_id",
+        "gen_ai.response.request_id",
+        "http.response.header.request-id",
+        "http.response.header.x-request-id",
+    ),
+    "service_tier": (
+        "gen_ai.response.service_tier",
+        "openai.response.service_tier",
+        "gen_ai.openai.response.service_tier",
+        "gen_ai.request.service_tier",
+        "openai.request.service_tier",
+        "gen_ai.openai.request.service_tier",
+        "service_tier",
     ),
     "finish_reason": (
         "gen_ai.response.finish_reasons",
