@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tracesidecar.model import Checkpoint
 from tracesidecar.progress import Progress
-from tracesidecar.tail.discovery.build import Walk, build_walk
+from tracesidecar.tail.discovery.build import Discovery, build_discovery
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.owners import Owners
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
@@ -150,7 +150,7 @@ class _Finding:
 
     own: OwnPaths
     owners: Owners
-    walk: Walk
+    discovery: Discovery
     schedule: PollSchedule
 
 
@@ -159,7 +159,7 @@ def _build_finding(shared: _Shared, own_paths: Sequence[str], link_directory: st
     own = OwnPaths(
         [*own_paths, link_directory], folders=list_own_folders(_hold_directories(shared.sources))
     )
-    walk = build_walk(
+    discovery = build_discovery(
         shared.sources,
         shared.tree,
         shared.globs,
@@ -168,8 +168,8 @@ def _build_finding(shared: _Shared, own_paths: Sequence[str], link_directory: st
         progress=shared.scan.progress,
         turns=shared.scan.turns,
     )
-    schedule = PollSchedule(shared.files, walk.directories, shared.tree)
-    return _Finding(own, Owners(shared.sources), walk, schedule)
+    schedule = PollSchedule(shared.files, discovery.directories, shared.tree)
+    return _Finding(own, Owners(shared.sources), discovery, schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ def _build_tracking(
     unseen_ends, met_files = UnseenEnds(), MetFiles()
     lifecycle = Lifecycle(
         files=files,
-        directory_mounts=finding.walk.directory_mounts,
+        directory_mounts=finding.discovery.directory_mounts,
         held_files=holding.held_files,
         schedule=finding.schedule,
         continuations=continuations,
@@ -264,7 +264,7 @@ def _build_tracking(
     verification = Verification(open_files, fingerprinter, landmarks, tree=shared.tree)
     new_files = NewFiles(
         files,
-        finding.walk.locator,
+        finding.discovery.locator,
         opener,
         continuations,
         lifecycle,
@@ -275,12 +275,12 @@ def _build_tracking(
     )
     siblings = SiblingSearch(
         files,
-        finding.walk.discovery,
+        finding.discovery.walk,
         opener,
         continuations,
         lifecycle,
-        locator=finding.walk.locator,
-        admission=finding.walk.admission,
+        locator=finding.discovery.locator,
+        admission=finding.discovery.admission,
         tree=shared.tree,
         scan=shared.scan,
         register=new_files.register,
@@ -312,7 +312,7 @@ class _Groups:
 def _load_known(groups: _Groups) -> RestingSegments:
     """Load the segments of the store that do not rest, and adopt those that no source has."""
     shared, tracking = groups.shared, groups.tracking
-    directory = groups.finding.walk.directories.find
+    directory = groups.finding.discovery.directories.find
     resting = _build_resting(groups)
     adoption = Adoption(
         tree=shared.tree,
@@ -352,14 +352,14 @@ def _build_resting(groups: _Groups) -> RestingSegments:
         log=tracking.log,
         sources=shared.sources,
         globs=shared.globs,
-        directory_mounts=finding.walk.directory_mounts,
+        directory_mounts=finding.discovery.directory_mounts,
         files=shared.files,
         schedule=finding.schedule,
         continuations=tracking.continuations,
         lifecycle=tracking.lifecycle,
         fingerprinter=shared.fingerprinter,
         linked=frozenset(groups.holding.hard_links.segments()),
-        directory=finding.walk.directories.find,
+        directory=finding.discovery.directories.find,
     )
 
 
@@ -379,8 +379,8 @@ def _build_scan_sequence(
     return ScanSequence(
         tree=shared.tree,
         own=finding.own,
-        directory_mounts=finding.walk.directory_mounts,
-        locator=finding.walk.locator,
+        directory_mounts=finding.discovery.directory_mounts,
+        locator=finding.discovery.locator,
         poll_cycle=_build_poll_cycle(groups, verification, changes, watcher, poll_interval),
         changes=changes,
         new_files=tracking.new_files,
@@ -391,7 +391,7 @@ def _build_scan_sequence(
             shared.files,
             tracking.continuations,
             tracking.lifecycle,
-            directory_mounts=finding.walk.directory_mounts,
+            directory_mounts=finding.discovery.directory_mounts,
             held_files=held_files,
             unseen_ends=tracking.unseen_ends,
             scan=shared.scan,
@@ -420,8 +420,8 @@ def _build_changes(groups: _Groups, verification: Verification) -> Changes:
     return Changes(
         tree=groups.shared.tree,
         files=groups.shared.files,
-        directories=groups.finding.walk.directories,
-        directory_mounts=groups.finding.walk.directory_mounts,
+        directories=groups.finding.discovery.directories,
+        directory_mounts=groups.finding.discovery.directory_mounts,
         open_files=groups.holding.open_files,
         verification=verification,
         lifecycle=groups.tracking.lifecycle,
@@ -441,14 +441,14 @@ def _build_poll_cycle(
     files = groups.shared.files
     lifecycle, new_files = groups.tracking.lifecycle, groups.tracking.new_files
     return PollCycle(
-        groups.finding.walk.discovery,
+        groups.finding.discovery.walk,
         groups.finding.schedule,
         changes,
         Identification(files, verification, changes, lifecycle, new_files, tree=groups.shared.tree),
         groups.shared.scan,
-        directories=groups.finding.walk.directories,
-        locator=groups.finding.walk.locator,
-        admission=groups.finding.walk.admission,
+        directories=groups.finding.discovery.directories,
+        locator=groups.finding.discovery.locator,
+        admission=groups.finding.discovery.admission,
         new_files=new_files,
         arrivals=groups.holding.arrivals,
         notices=groups.holding.notices,
@@ -464,11 +464,11 @@ def _build_inventory(groups: _Groups) -> Inventory:
     return Inventory(
         groups.shared.sources,
         groups.shared.files,
-        groups.finding.walk.directories,
+        groups.finding.discovery.directories,
         groups.holding.held_files,
         groups.tracking.continuations,
-        links=groups.finding.walk.links,
-        admission=groups.finding.walk.admission,
+        links=groups.finding.discovery.links,
+        admission=groups.finding.discovery.admission,
         link_budget=groups.holding.link_budget,
         scan=groups.shared.scan,
     )

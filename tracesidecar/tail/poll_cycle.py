@@ -13,7 +13,7 @@ from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.announced import Announced
 from tracesidecar.tail.discovery.file_locator import FileLocator
 from tracesidecar.tail.discovery.poll_schedule import FULL_CYCLE_SECONDS, PollSchedule
-from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.discovery.walk import DirectoryWalk
 from tracesidecar.tail.discovery.walk_findings import WalkFindings
 from tracesidecar.tail.discovery.walked_directories import WalkedDirectories
 from tracesidecar.tail.file_table import File, FileTable
@@ -42,7 +42,7 @@ class PollCycle:
 
     def __init__(
         self,
-        discovery: Discovery,
+        walk: DirectoryWalk,
         schedule: PollSchedule,
         changes: Changes,
         identification: Identification,
@@ -60,7 +60,7 @@ class PollCycle:
         watcher: Watcher | None,
         poll_interval: float,
     ) -> None:
-        self._discovery = discovery
+        self._walk = walk
         self._directories = directories
         self._locator = locator
         self._schedule = schedule
@@ -107,11 +107,11 @@ class PollCycle:
         interval = FULL_CYCLE_SECONDS if relies_on_watcher else self._poll_interval / 2
         released = self._admission.release()
         for path in released:
-            self._discovery.relist(path)
+            self._walk.relist(path)
         is_due = lists_all or bool(released) or now - self._polled_at >= interval
         if is_due:
             self._polled_at = now
-            self._sort_in(self._discovery.walk(full=lists_all))
+            self._sort_in(self._walk.list_changed(full=lists_all))
         if lists_all:
             self._listed_at = now
         looks_at_all = lists_all or (is_due and not relies_on_watcher)
@@ -126,7 +126,7 @@ class PollCycle:
         if looks_at_all and not self._rounds:
             self._announced.clear()
         else:
-            self._sort_in(self._discovery.visit(self._announced.take(self._scan.turns)))
+            self._sort_in(self._walk.visit(self._announced.take(self._scan.turns)))
             # not in each of the scans that follow at once while new files are looked at
             if not self._is_behind or now - self._rechecked_at >= self._poll_interval / 2:
                 self._rechecked_at = now
@@ -152,7 +152,7 @@ class PollCycle:
 
     def search(self) -> None:
         """List the directories that have changed by now, and look at all files that are new."""
-        self._sort_in(self._discovery.walk())
+        self._sort_in(self._walk.list_changed())
         for file in self._schedule.list_new_files():
             self._scan.progress.step()
             self._changes.compare(file)

@@ -14,7 +14,7 @@ from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.symbolic_links import SymbolicLinks
 from tracesidecar.tail.discovery.tree import Tree
-from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.discovery.walk import DirectoryWalk
 from tracesidecar.tail.discovery.walked_directories import WalkedDirectories
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.options import SourceOptions
@@ -22,7 +22,7 @@ from tracesidecar.tail.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Discovery:
     """What walks the directories of some sources, and what it keeps of them."""
 
     directory_mounts: DirectoryMounts
@@ -30,10 +30,10 @@ class Walk:
     directories: WalkedDirectories
     links: SymbolicLinks
     locator: FileLocator
-    discovery: Discovery
+    walk: DirectoryWalk
 
 
-def build_walk(
+def build_discovery(
     sources: Sequence[SourceOptions],
     tree: Tree,
     globs: SourceGlobs,
@@ -42,8 +42,8 @@ def build_walk(
     own: OwnPaths,
     progress: Progress,
     turns: Turns,
-) -> Walk:
-    """Build the walk of these sources, which enters nothing that is `own`."""
+) -> Discovery:
+    """Build the discovery of the files of these sources; it enters nothing that is `own`."""
     directory_mounts = DirectoryMounts(globs, tree)
     admission = Admission(sources, files, turns)
     directories = WalkedDirectories(
@@ -51,7 +51,7 @@ def build_walk(
     )
     links = SymbolicLinks(tree, globs, files, directories, own=own)
     locator = FileLocator(tree, globs, RotatedNames(globs, tree), files, directories)
-    discovery = Discovery(
+    walk = DirectoryWalk(
         tree,
         globs,
         files,
@@ -63,4 +63,4 @@ def build_walk(
         admission=admission,
         turns=turns,
     )
-    return Walk(directory_mounts, admission, directories, links, locator, discovery)
+    return Discovery(directory_mounts, admission, directories, links, locator, walk)

@@ -49,7 +49,7 @@ class _Listing:
     must_repeat: bool = False
 
 
-class Discovery:
+class DirectoryWalk:
     """Walks the directories in turns, and lists those that have changed.
 
     A link that may be followed comes after all that has a direct path.
@@ -84,7 +84,7 @@ class Discovery:
         self._unentered: defaultdict[int, dict[tuple[str, str], Directory]] = defaultdict(dict)
         self._listings: dict[str, _Listing] = {}
 
-    def walk(self, *, full: bool = False) -> WalkFindings:
+    def list_changed(self, *, full: bool = False) -> WalkFindings:
         """List the directories that have changed, with what is new below them.
 
         `full` lists every directory, whether it seems changed or not.

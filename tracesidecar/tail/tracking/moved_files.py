@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint
 from tracesidecar.progress import Progress
-from tracesidecar.tail.discovery.build import build_walk
+from tracesidecar.tail.discovery.build import build_discovery
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Tree
@@ -79,7 +79,7 @@ def find_moved(
 
 def _list(sources: Sequence[SourceOptions], tree: Tree, hidden: Iterable[str]) -> Iterator[_Found]:
     globs = SourceGlobs(sources)
-    walk = build_walk(
+    discovery = build_discovery(
         sources,
         tree,
         globs,
@@ -88,7 +88,7 @@ def _list(sources: Sequence[SourceOptions], tree: Tree, hidden: Iterable[str]) -
         progress=Progress(),
         turns=Turns(),
     )
-    for location in walk.discovery.walk(full=True).unknown:
+    for location in discovery.walk.list_changed(full=True).unknown:
         try:
             status = tree.stat(location.path)
         except OSError:

@@ -17,7 +17,7 @@ from tracesidecar.tail.discovery.admission import Admission
 from tracesidecar.tail.discovery.file_locator import FileLocator
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.tree import Tree
-from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.discovery.walk import DirectoryWalk
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.reading.compressed import ArchiveError
 from tracesidecar.tail.scan_context import ScanContext
@@ -44,7 +44,7 @@ class SiblingSearch:
     def __init__(
         self,
         files: FileTable,
-        discovery: Discovery,
+        walk: DirectoryWalk,
         opener: CandidateOpener,
         continuations: Continuations,
         lifecycle: Lifecycle,
@@ -60,7 +60,7 @@ class SiblingSearch:
         self._admission = admission
         self._tree = tree
         self._files = files
-        self._discovery = discovery
+        self._walk = walk
         self._locator = locator
         self._opener = opener
         self._continuations = continuations
@@ -106,7 +106,7 @@ class SiblingSearch:
                 orphans[orphan.directory].append(orphan)
         former, self._searches = self._searches, {}
         for directory, gone in orphans.items():
-            if self._discovery.is_resting(directory):
+            if self._walk.is_resting(directory):
                 continue
             search = former.get(directory)
             if search is None or not search.orphans.issuperset(file.id for file in gone):
