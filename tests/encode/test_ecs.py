@@ -4,6 +4,7 @@ that `ddl elasticsearch` prints.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -179,6 +180,15 @@ def test_categories_and_types_go_together_as_ecs_expects() -> None:
 
 def test_a_duration_is_in_nanoseconds() -> None:
     assert document("model_call")["event"]["duration"] == 812_250_000
+
+
+@pytest.mark.parametrize("form", ["ecs", "ocsf"])
+@pytest.mark.parametrize("duration", [2.0**63, -1e30, 1e300])
+def test_a_duration_that_no_number_of_64_bits_holds_is_left_out(form: str, duration: float) -> None:
+    """Elasticsearch rejected the whole event."""
+    long = copy.copy(EVENTS["model_call"])
+    long.duration_ms = duration
+    assert b'"duration"' not in encoder_for(form)(long, DIALECT)
 
 
 def test_gen_ai_usage_has_only_tokens_that_may_be_summed_and_fit() -> None:

@@ -8,7 +8,7 @@ from operator import attrgetter
 import msgspec
 
 from tracesidecar.dialects import COLUMNS, Event
-from tracesidecar.encode.event_fields import parse_labels
+from tracesidecar.encode.event_fields import count_duration, parse_labels
 from tracesidecar.encode.json_fields import (
     FieldPath,
     is_too_long,
@@ -139,10 +139,7 @@ def _convert(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     yield "event.kind", "event" if event.line_state in (None, "ok") else "pipeline_error"
     yield "event.module", "tracesidecar"
     yield "event.dataset", f"tracesidecar.{dialect}"
-    yield (
-        "event.duration",
-        None if event.duration_ms is None else round(event.duration_ms * 1_000_000),
-    )
+    yield "event.duration", count_duration(event.duration_ms, 1_000_000)
     yield "service.name", event.agent_name
     yield "tracesidecar.schema_version", event.schema_version
     yield from _classify(event)

@@ -12,6 +12,9 @@ import msgspec
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+_LONGEST_COUNT = 1 << 62
+"""A number of 64 bits also has room for the sum of a time and this; 146 years in nanoseconds."""
+
 
 def epoch_microseconds(time: str | None) -> int:
     """Return a time of an event (RFC 3339 with microseconds and Z) as exact microseconds.
@@ -27,3 +30,15 @@ def epoch_microseconds(time: str | None) -> int:
 def parse_labels(column: str | None) -> Mapping[str, str]:
     """Return the labels of the source from the `labels` column, a JSON object."""
     return MappingProxyType(msgspec.json.decode(column, type=dict[str, str]) if column else {})
+
+
+def count_duration(milliseconds: float | None, units_per_millisecond: int = 1) -> int | None:
+    """Return a duration as a whole number of smaller units.
+
+    None if it is unknown, or so long that a destination has no number for it: one field of 64 bits
+    that does not fit would have the whole event rejected.
+    """
+    if milliseconds is None:
+        return None
+    count = round(milliseconds * units_per_millisecond)
+    return count if abs(count) <= _LONGEST_COUNT else None

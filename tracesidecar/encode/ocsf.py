@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from tracesidecar.dialects import COLUMNS, Event
-from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels
+from tracesidecar.encode.event_fields import count_duration, epoch_microseconds, parse_labels
 from tracesidecar.encode.ocsf_classes import (
     API,
     ERROR,
@@ -129,7 +129,7 @@ def build_event(event: Event, dialect: str) -> Fields:
     unmapped = _columns(event, _UNMAPPED)
     found = _classification(event, route) | {
         "time": epoch_microseconds(event.event_time) // 1000,
-        "duration": None if event.duration_ms is None else round(event.duration_ms),
+        "duration": count_duration(event.duration_ms),
         "status_code": event.error_type,
         "status_detail": event.error_message or event.finish_reason,
         "message": event.text
@@ -295,7 +295,7 @@ def _add_trace(event: Event, found: Fields, unmapped: Fields) -> None:
         uid=event.native_id,
         parent_uid=event.parent_id,
         start_time=start,
-        end_time=start + round(event.duration_ms or 0),
+        end_time=start + (count_duration(event.duration_ms) or 0),
     )
     found["trace"] = {"uid": event.trace_id, "span": span}
 
