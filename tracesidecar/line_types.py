@@ -12,6 +12,8 @@ from collections import defaultdict
 
 UNPRICED = "unpriced"
 """A call whose model has no row in the price table."""
+IMPLAUSIBLE_TOTAL = "implausible_total"
+"""Usage that other figures contradict, or that no call can have: it is not counted as a call."""
 TOO_MANY_VALUES = "too_many_values"
 TOO_MANY_EVENTS = "too_many_events"
 UNEXPECTED_SHAPE = "unexpected_shape"
@@ -23,7 +25,15 @@ MOST_TYPES = 50
 """How many types each dialect may have beside our own names."""
 
 _OWN = frozenset(
-    (UNPRICED, TOO_MANY_VALUES, TOO_MANY_EVENTS, UNEXPECTED_SHAPE, MAPPER_ERROR, OTHER)
+    (
+        UNPRICED,
+        IMPLAUSIBLE_TOTAL,
+        TOO_MANY_VALUES,
+        TOO_MANY_EVENTS,
+        UNEXPECTED_SHAPE,
+        MAPPER_ERROR,
+        OTHER,
+    )
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,47}")
 

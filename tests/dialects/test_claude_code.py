@@ -412,7 +412,7 @@ def test_searches_and_the_tier_are_in_the_cost() -> None:
     assert batched.service_tier == "batch"
 
 
-def make_fork(session: str, call: object, uuid: str, request: str | None = None) -> list[Event]:
+def read_fork(session: str, call: object, uuid: str, request: str | None = None) -> list[Event]:
     line = {
         "type": "assistant",
         "uuid": uuid,
@@ -426,24 +426,24 @@ def make_fork(session: str, call: object, uuid: str, request: str | None = None)
 def test_a_fork_repeats_the_calls_of_a_gateway() -> None:
     # their ids do not look like a provider's, so each session counted them again
     uuid = "0b8f2222-5a11-4c22-8d33-9e44a55b66c7"
-    first, fork = (make_fork(each, "20261110180000a1b2", uuid) for each in (SESSION, RESUMED))
+    first, fork = (read_fork(each, "20261110180000a1b2", uuid) for each in (SESSION, RESUMED))
     assert {each.api_call_id for each in (*first, *fork)} == {f"20261110180000a1b2:{uuid}"}
-    other = make_fork(RESUMED, "20261110180000a1b2", "0b8f3333-5a11-4c22-8d33-9e44a55b66c7")
+    other = read_fork(RESUMED, "20261110180000a1b2", "0b8f3333-5a11-4c22-8d33-9e44a55b66c7")
     assert other[0].api_call_id != first[0].api_call_id
 
 
 def test_a_fork_with_new_line_ids_repeats_the_requests_of_a_gateway() -> None:
     request = "20261110180000ffee"
-    first = make_fork(SESSION, "chat-1", "0b8f2222-5a11-4c22-8d33-9e44a55b66c7", request)
-    fork = make_fork(RESUMED, "chat-1", "0b8f3333-5a11-4c22-8d33-9e44a55b66c7", request)
+    first = read_fork(SESSION, "chat-1", "0b8f2222-5a11-4c22-8d33-9e44a55b66c7", request)
+    fork = read_fork(RESUMED, "chat-1", "0b8f3333-5a11-4c22-8d33-9e44a55b66c7", request)
     assert {each.api_call_id for each in (*first, *fork)} == {f"chat-1:{request}"}
     assert first[0].request_id == request
 
 
 def test_numbers_that_begin_at_1_again_are_other_calls_in_another_session() -> None:
     first, other = (
-        make_fork(SESSION, "chat-1", "a1", "req-1"),
-        make_fork(RESUMED, "chat-1", "a1", "req-1"),
+        read_fork(SESSION, "chat-1", "a1", "req-1"),
+        read_fork(RESUMED, "chat-1", "a1", "req-1"),
     )
     assert first[0].api_call_id != other[0].api_call_id
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
 
-from tests.dialects.golden import FIXTURES
+from tests.dialects.golden import FIXTURES, clean_chunk
 from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.registry import load_dialect
 
 DIALECT = load_dialect("codex")
@@ -303,3 +305,168 @@ def test_other_envelopes_are_not_known() -> None:
         "/home/agent/.codex/history.jsonl", {"session_id": "s", "ts": 1, "text": "hello"}
     )
     assert not DIALECT.recognise("/x/y.jsonl", {"type": "session_meta", "timestamp": START})
+
+
+def usage_record(second: float, response: str, usage: dict[str, int]) -> dict[str, object]:
+    return {
+        "timestamp": f"2026-09-02T10:00:{second:06.3f}Z",
+        "type": "token_usage_record",
+        "payload": {"response_id": response, "usage": usage},
+    }
+
+
+def map_lines(*lines: object) -> list[Event]:
+    return events_of("/x/r.jsonl", lines, DIALECT)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)], ids=["record first", "totals first"])
+def test_a_call_that_a_record_and_the_totals_tell_is_one(order: tuple[float, float]) -> None:
+    told = [
+        (order[0], usage_record(order[0], "resp_orchard1", tokens(100, 5))),
+        (
+            order[1],
+            make_token_count(
+                order[1], total_token_usage=tokens(100, 5), last_token_usage=tokens(100, 5)
+            ),
+        ),
+    ]
+    lines = [line for _, line in sorted(told, key=lambda each: each[0])]
+    [call] = calls(map_lines(meta("s"), *lines))
+    assert (call.input_tokens, call.output_tokens) == (100, 5)
+
+
+def test_a_record_that_nothing_else_tells_is_a_call() -> None:
+    # a session whose usage is only in records had no call at all
+    lines = [usage_record(each, f"resp_orchard{each}", tokens(100, each)) for each in (1, 2, 3)]
+    found = calls(map_lines(meta("s"), *lines))
+    assert [(call.api_call_id, call.output_tokens) for call in found] == [
+        ("resp_orchard1", 1),
+        ("resp_orchard2", 2),
+        ("resp_orchard3", 3),
+    ]
+    assert {call.event_kind for call in found} == {"model_call"}
+
+
+def test_what_the_totals_moved_by_beyond_the_last_usage_is_a_call() -> None:
+    found = calls(
+        map_lines(
+            meta("s"),
+            make_token_count(
+                1, total_token_usage=tokens(100, 10), last_token_usage=tokens(100, 10)
+            ),
+            make_token_count(2, total_token_usage=tokens(900, 40), last_token_usage=tokens(200, 5)),
+        )
+    )
+    assert [(call.input_tokens, call.output_tokens) for call in found] == [
+        (100, 10),
+        (600, 25),
+        (200, 5),
+    ]
+    assert len({call.api_call_id for call in found}) == 3
+
+
+@pytest.mark.parametrize(
+    "last",
+    [tokens(5000, 1), tokens(700_000, 1), {**tokens(200, 20), "cached_input_tokens": 900}],
+    ids=["more than the totals moved by", "more than the window", "more from the cache than read"],
+)
+def test_a_last_usage_that_cannot_be_is_not_believed(last: dict[str, int]) -> None:
+    counted: list[tuple[str, str]] = []
+    lines = [
+        meta("s"),
+        make_token_count(1, total_token_usage=tokens(100, 10), last_token_usage=tokens(100, 10)),
+        make_token_count(
+            2,
+            total_token_usage=tokens(300, 30),
+            last_token_usage=last,
+            model_context_window=272_000,
+        ),
+    ]
+    interpreter = Interpreter(DIALECT, observe=lambda *each: counted.append(each))
+    data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    events = [event for _, event in interpreter("/x/r.jsonl", clean_chunk(data), None)[0]]
+    assert [(call.input_tokens, call.output_tokens) for call in calls(events)] == [
+        (100, 10),
+        (200, 20),
+    ]
+    assert events[-1].usage_scope == "implausible"
+    assert counted == [("codex", "implausible_total")]
+
+
+def test_settings_say_model_and_tier_of_the_calls_after_them() -> None:
+    events = fixture("16")
+    assert [
+        (call.model, call.service_tier, call.cost_usd, call.input_tokens) for call in calls(events)
+    ] == [
+        ("gpt-6-sol", "flex", 0.00053, 1000),
+        ("gpt-6-astra", "priority", 0.012, 1200),
+        ("gpt-6-astra", "priority", 0.007, 1000),
+    ]
+
+
+def test_a_tier_without_a_known_price_has_no_cost() -> None:
+    settings = {"model": "gpt-6-astra", "service_tier": "ultrafast"}
+    line = {"timestamp": START, "type": "event_msg"}
+    applied = {**line, "payload": {"type": "thread_settings_applied", "thread_settings": settings}}
+    [call] = calls(
+        map_lines(meta("s"), applied, make_token_count(1, last_token_usage=tokens(100, 5)))
+    )
+    assert (call.service_tier, call.cost_usd, call.cost_source) == ("ultrafast", None, None)
+
+
+def test_items_are_tools_unless_the_models_own_call_tells_them() -> None:
+    runs = [event for event in fixture("16") if event.tool_call_id is not None]
+    assert [
+        (event.event_kind, event.tool_call_id, event.tool_name, event.outcome, event.exit_code)
+        for event in runs
+    ] == [
+        ("tool_call", "exec-1", "exec_command", None, None),
+        ("tool_result", "exec-1", "exec_command", "failure", 101),
+        ("tool_result", "exec-2", "apply_patch", "failure", None),
+        ("tool_call", "call_ls", "exec_command", None, None),
+        ("state", "call_ls", "exec_command", "success", 0),
+        ("tool_result", "call_ls", "exec_command", None, None),
+    ]
+    assert (runs[1].command, runs[1].duration_ms) == ("/bin/sh -lc ls", 1000.0)
+    assert (runs[2].file_path, runs[2].error_type) == ("/srv/orchard/plan.md", "permission_denied")
+
+
+def test_what_exec_prints_is_one_session_with_tools_and_usage() -> None:
+    path = FIXTURES / "codex/ci/count-trees.jsonl"
+    events = events_of("/srv/ci/count-trees.jsonl", path.read_bytes().splitlines())
+    assert {event.conversation_id for event in events} == {"01a061c6-9780-7abc-8def-0000000000c1"}
+    assert [(call.input_tokens, call.output_tokens) for call in calls(events)] == [
+        (1000, 50),
+        (1500, 20),
+    ]
+    assert [
+        (event.tool_name, event.outcome, event.exit_code, event.command or event.file_path)
+        for event in events
+        if event.event_kind == "tool_result"
+    ] == [
+        ("exec_command", "failure", 2, "bash -lc 'ls /srv/orchard'"),
+        ("apply_patch", "success", None, "/srv/orchard/plan.md"),
+        ("mcp__garden__map", "failure", None, None),
+        ("web_search", None, None, None),
+    ]
+    assert sum(event.event_kind == "tool_call" for event in events) == 4
+    assert [event.text for event in events if event.event_kind == "model_message"] == ["Nine."]
+
+
+@pytest.mark.parametrize("copied_at", ["2026-09-02T09:00:00.000Z", START], ids=["then", "now"])
+def test_a_fork_whose_turns_have_no_time_in_their_ids_counts_its_own_calls(copied_at: str) -> None:
+    def turn(time: str, name: str) -> dict[str, object]:
+        payload = {"turn_id": name, "model": "gpt-5"}
+        return {"timestamp": time, "type": "turn_context", "payload": payload}
+
+    copied = make_token_count(0, total_token_usage=tokens(100, 1), last_token_usage=tokens(100, 1))
+    own = make_token_count(9, total_token_usage=tokens(400, 3), last_token_usage=tokens(300, 2))
+    lines = [
+        meta("child", forked_from_id="p"),
+        {**meta("p"), "timestamp": copied_at},
+        turn(copied_at, "1"),
+        {**copied, "timestamp": copied_at},
+        turn("2026-09-02T10:00:07.000Z", "2"),
+        own,
+    ]
+    assert [call.input_tokens for call in calls(map_lines(*lines))] == [300]

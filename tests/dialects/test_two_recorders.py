@@ -127,7 +127,7 @@ def test_calls_within_a_span_that_adds_them_up_are_calls() -> None:
     assert len({each.api_call_id for each in events}) == 2
 
 
-def count(files: dict[str, object]) -> UsageTally:
+def sum_up(files: dict[str, object]) -> UsageTally:
     tally = UsageTally()
     for name, line in files.items():
         data = json.dumps(line).encode() + b"\n"
@@ -145,7 +145,7 @@ def _chunk(data: bytes) -> Chunk:
 @pytest.mark.parametrize("order", [("t", "o"), ("o", "t")])
 def test_a_scan_counts_a_call_of_two_recorders_once(order: tuple[str, str]) -> None:
     lines = {"t": TRANSCRIPT, "o": log_line()}
-    sums = count({f"/x/{each}.jsonl": lines[each] for each in order}).sums()
+    sums = sum_up({f"/x/{each}.jsonl": lines[each] for each in order}).sums()
     assert sum(each.calls for each in sums.values()) == 1
     assert sum(each.output_tokens for each in sums.values()) == 5
 

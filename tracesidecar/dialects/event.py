@@ -43,7 +43,9 @@ A `model_call` has usage or is the API call itself, a `model_message` is text wi
 """
 
 TimeSource = Literal["line", "carried", "file", "ingest", "beyond_limit"]
-UsageScope = Literal["call", "partial", "repeat", "cumulative", "agent_total", "session_total"]
+UsageScope = Literal[
+    "call", "partial", "repeat", "cumulative", "agent_total", "session_total", "implausible"
+]
 Outcome = Literal["success", "failure", "unknown"]
 LineState = Literal["ok", "repaired"]
 UserSource = Literal["line", "home"]
@@ -315,7 +317,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     usage_scope: Annotated[
         UsageScope | None,
         _column(
-            "What the token columns cover; only `call` may be summed, one row for each api_call_id",
+            "What the token columns cover; only `call` may be summed, one row for each "
+            "api_call_id; others contradict what is `implausible`",
             ecs="tracesidecar.usage_scope",
             ocsf="unmapped.usage_scope",
         ),

@@ -39,6 +39,7 @@ from tracesidecar.dialects.truncate import (
 )
 from tracesidecar.json_size import MOST_VALUES, has_too_many_values
 from tracesidecar.line_types import (
+    IMPLAUSIBLE_TOTAL,
     MAPPER_ERROR,
     TOO_MANY_EVENTS,
     TOO_MANY_VALUES,
@@ -50,6 +51,11 @@ from tracesidecar.redaction_marker import MARKER_PATTERN
 
 LINES_TO_DECIDE = 20
 """How many first lines of a file are shown to the dialects before it counts as generic."""
+
+MOST_TOKENS = 100_000_000
+"""The most that a call may have read or written: ten times what any context holds."""
+MOST_USD = 1_000_000.0
+"""The most that a row may say that it cost."""
 
 _MARKER = re.compile(MARKER_PATTERN.encode())
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
@@ -254,6 +260,9 @@ class _FileMapper:
         ]
         for each in mapped:
             self._relate(each)
+            for event in each.events:
+                if event.usage_scope is not None or event.duration_ms is not None:
+                    self._doubt(event)
         truncated = [truncate_columns(event, len(each.line)) for event, _, each in placed]
         raws = [raw_column(each.line, self.dialect.bulky) for each in mapped]
         for event, _, each in placed:
@@ -316,6 +325,19 @@ class _FileMapper:
             elif call is None and event.api_call_id is not None:
                 call = event
             join_result(event, mapped.position.offset, self.file.calls)
+
+    def _doubt(self, event: Event) -> None:
+        """Do not believe what no call can have; count it."""
+        if event.duration_ms is not None and event.duration_ms < 0:
+            event.duration_ms = None
+        if event.cost_usd is not None and not 0 <= event.cost_usd <= MOST_USD:
+            event.cost_usd = event.cost_source = None
+        if event.usage_scope == "call" and (
+            (event.input_tokens or 0) > MOST_TOKENS or (event.output_tokens or 0) > MOST_TOKENS
+        ):
+            event.usage_scope = "implausible"
+        if event.usage_scope == "implausible":
+            self.observe(self.dialect.name, IMPLAUSIBLE_TOTAL)
 
     def _price(self, calls: Sequence[Event]) -> None:
         """Set the cost of calls that do not say it, if the prices of their models are known."""

@@ -6,13 +6,12 @@ Read of the whole arguments, before anything is truncated: what is long must not
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, MutableMapping, Sequence
 
 import msgspec
 
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.parsing import milliseconds_between
+from tracesidecar.dialects.parsing import command_line, milliseconds_between, text
 from tracesidecar.dialects.truncate import shorten_id, truncate_text
 
 OPEN_CALLS = 32
@@ -23,7 +22,6 @@ _PATCHED_FILE = re.compile(
     r"^\*\*\* (?:Add File|Update File|Delete File|Move to): (.{1,4096}?)\r?$", re.MULTILINE
 )
 """How a patch in the form of `apply_patch` begins the changes of a file."""
-_MOST_WORDS = 10_000
 
 
 class OpenCall(msgspec.Struct, array_like=True):
@@ -91,18 +89,22 @@ def set_target(event: Event) -> None:
         return
     if event.command is None:
         event.command = _first(
-            _command, found.command, found.cmd, found.command_line, found.command_line_of_windsurf
-        ) or (_command(found.script) if event.tool_type == "shell" else None)
+            command_line,
+            found.command,
+            found.cmd,
+            found.command_line,
+            found.command_line_of_windsurf,
+        ) or (command_line(found.script) if event.tool_type == "shell" else None)
     if event.file_path is None:
         event.file_path = _file(found)
     if event.url is None:
-        event.url = _first(_text, found.url, found.uri, found.url_of_windsurf) or _first_of(
+        event.url = _first(text, found.url, found.uri, found.url_of_windsurf) or _first_of(
             found.urls
         )
     if event.connector is None:
-        event.connector = _text(found.connector)
+        event.connector = text(found.connector)
     if event.asset_id is None:
-        event.asset_id = _text(found.asset_id)
+        event.asset_id = text(found.asset_id)
 
 
 def find_patched_files(patch: str) -> Sequence[str]:
@@ -155,7 +157,7 @@ def _add_call(event: Event, call: OpenCall, offset: int) -> None:
 
 def _file(found: _Arguments) -> str | None:
     named = _first(
-        _text,
+        text,
         found.file_path,
         found.file_path_in_camel_case,
         found.path,
@@ -180,15 +182,4 @@ def _first(read: Callable[[object], str | None], *values: object) -> str | None:
 
 
 def _first_of(value: object) -> str | None:
-    return _text(value[0]) if isinstance(value, list) and value else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _command(value: object) -> str | None:
-    """Return a command line: agents write one as a text, or as a list of words."""
-    if isinstance(value, list):
-        return shlex.join(str(word) for word in value[:_MOST_WORDS]) or None
-    return _text(value)
+    return text(value[0]) if isinstance(value, list) and value else None

@@ -1,6 +1,7 @@
 """Rollouts of Codex (command line, editors, desktop): one file for each thread.
 
-Forks and subagents have a copy of their parent's history before their own.
+Forks and subagents have a copy of their parent's history before their own. What `codex exec --json`
+prints has other lines.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tracesidecar.dialects.codex import exec_json
 from tracesidecar.dialects.codex.event_messages import map_event
 from tracesidecar.dialects.codex.forks import begin_fork, is_copy
 from tracesidecar.dialects.codex.line import ForkState, Line, RolloutPayload, State
 from tracesidecar.dialects.codex.response_items import map_item
-from tracesidecar.dialects.codex.usage import map_usage_record
+from tracesidecar.dialects.codex.usage import map_token_count, map_usage_record
 from tracesidecar.dialects.dialect import Dialect, EventFactory, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
 from tracesidecar.dialects.file_name import FileName, with_slashes
@@ -48,7 +50,7 @@ _decode_payload = msgspec.json.Decoder(RolloutPayload).decode
 
 def recognise(path: str, line: JsonObject) -> bool:
     """Recognise the folders of rollouts, and the envelope of type, payload and time."""
-    if _ROLLOUT.search(with_slashes(path)):
+    if _ROLLOUT.search(with_slashes(path)) or exec_json.recognise(line):
         return True
     return (
         line.get("type") in _TYPES and isinstance(line.get("payload"), dict) and "timestamp" in line
@@ -62,11 +64,13 @@ def begin(file: FileName) -> State:
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """Map a line to one event.
+    """Map a line to one event, usage to several.
 
     A copy of the parent's history is bookkeeping, and its tokens are a repeat.
     """
     line = _decode(data)
+    if not line.payload and exec_json.is_one(text(line.type)):
+        return exec_json.map_line(data, state)
     has_envelope = bool(line.payload)
     payload = _decode_payload(line.payload if has_envelope else data)
     kind = text(line.type) if has_envelope else _kind_without_envelope(payload)
@@ -79,11 +83,19 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
     is_copied = is_copy(state.fork, time, turn, count(line.ordinal), is_usage=is_usage)
     if turn is not None:
         state.turn = turn
-    event = _event(kind, payload, state, make)
+    counted, records = dict(state.counted), dict(state.records)
+    found = (
+        map_token_count(payload, state, make)
+        if is_usage and kind == "event_msg"
+        else [_event(kind, payload, state, make)]
+    )
     if is_copied:
-        event.event_kind = "state"
-        event.usage_scope = "repeat" if event.usage_scope is not None else None
-    return [event]
+        state.counted, state.records = counted, records
+        for event in found:
+            event.event_kind = "state"
+            event.usage_scope = "repeat" if event.usage_scope is not None else None
+        return found[-1:]
+    return found
 
 
 def _kind_without_envelope(payload: RolloutPayload) -> str | None:
@@ -150,7 +162,8 @@ def _session_meta(meta: RolloutPayload, time: str | None, state: State) -> bool:
         text(at(meta.git, "repository_url")),
         text(at(meta.git, "branch")),
     )
-    state.model = state.turn = state.totals = None
+    state.model = state.turn = state.totals = state.tier = None
+    state.items, state.records, state.counted, state.has_records = {}, {}, {}, False
     state.fork = begin_fork(session, meta, time) if state.parent is not None else ForkState()
     return True
 
@@ -166,6 +179,7 @@ def _event(kind: str | None, payload: RolloutPayload, state: State, make: EventF
         state.model = text(payload.model) or state.model
         state.cwd = text(payload.cwd) or state.cwd
         state.provider = text(payload.model_provider) or state.provider
+        state.tier = text(payload.service_tier) or state.tier
         return make("state")
     if kind == "compacted":
         event = make("compaction")

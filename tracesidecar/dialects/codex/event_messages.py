@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tracesidecar.dialects.codex import items
 from tracesidecar.dialects.codex.line import RolloutPayload, State
-from tracesidecar.dialects.codex.usage import map_token_count
 from tracesidecar.dialects.dialect import EventFactory, UnknownType
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.parsing import (
@@ -23,6 +23,7 @@ _REPEATED_TEXT = {
     "agent_reasoning": "assistant",
     "agent_reasoning_raw_content": "assistant",
 }
+_SETTINGS = frozenset(("thread_settings_applied", "session_configured", "model_rerouted"))
 _ENDS = frozenset(
     (
         "exec_command_end",
@@ -84,8 +85,10 @@ _BOOKKEEPING_PREFIXES = (
 def map_event(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     """Map a notice; raises UnknownType if its family is not known."""
     kind = text(payload.type) or ""
-    if kind == "token_count":
-        return map_token_count(payload, state, make)
+    if kind in ("item_started", "item_completed"):
+        return _item(kind, payload, state, make)
+    if kind in _SETTINGS:
+        return _settings(payload, state, make)
     if kind in _REPEATED_TEXT:
         event = make("state")
         event.role, event.text = _REPEATED_TEXT[kind], text(payload.message) or text(payload.text)
@@ -108,6 +111,37 @@ def map_event(payload: RolloutPayload, state: State, make: EventFactory) -> Even
     event = make("state")
     event.duration_ms = real(payload.duration_ms)
     return event
+
+
+def _item(kind: str, payload: RolloutPayload, state: State, make: EventFactory) -> Event:
+    """Map an item: a tool's run, unless the model's own call and its output tell the same."""
+    item = fields(payload.item)
+    if not items.is_tool(item):
+        return items.map_said(item, make) or make("state")
+    is_told = recall(state.tools, text(item.get("call_id")) or text(item.get("id"))) is not None
+    if kind == "item_started":
+        return make("state") if is_told else items.map_tool_start(item, state, make)
+    took = items.milliseconds_of_run(payload.started_at, payload.completed_at)
+    event = items.map_tool_end(item, state, make, took=took)
+    if is_told:
+        event.event_kind = "state"
+    return event
+
+
+def _settings(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
+    """Take over what holds from here on: model, provider, tier and directory."""
+    known = fields(payload.thread_settings)
+    state.model = (
+        text(known.get("model")) or text(payload.to_model) or text(payload.model) or state.model
+    )
+    provider = text(known.get("model_provider_id")) or text(known.get("model_provider"))
+    state.provider = provider or text(payload.model_provider) or state.provider
+    state.cwd = text(known.get("cwd")) or text(payload.cwd) or state.cwd
+    if "service_tier" in known:
+        state.tier = text(known["service_tier"])
+    else:
+        state.tier = text(payload.service_tier) or state.tier
+    return make("state")
 
 
 def _error(kind: str, payload: RolloutPayload, make: EventFactory) -> Event:

@@ -65,6 +65,12 @@ class RolloutPayload(msgspec.Struct):
     response_id: object = None
     new_thread_id: object = None
     prompt: object = None
+    item: object = None
+    thread_settings: object = None
+    service_tier: object = None
+    to_model: object = None
+    started_at: object = msgspec.field(default=None, name="started_at_ms")
+    completed_at: object = msgspec.field(default=None, name="completed_at_ms")
 
 
 class ForkState(msgspec.Struct):
@@ -87,7 +93,10 @@ class ForkState(msgspec.Struct):
 class State(msgspec.Struct):
     """Session, model and directory of the last lines, and the last totals of tokens.
 
-    `tools` are the tools whose results are still to come. The journal has `fork` as `replay`.
+    `tools` are the tools whose results are still to come, `items` those that only items tell. The
+    journal has `fork` as `replay`. A call may have a record of its usage and a change of the
+    totals: `records` are the figures of records whose totals are still to come, with the key of the
+    call, and `counted` those of totals whose record is.
     """
 
     conversation: str
@@ -105,3 +114,8 @@ class State(msgspec.Struct):
     totals: list[int | None] | None = None
     fork: ForkState = msgspec.field(default_factory=ForkState, name="replay")
     tools: dict[str, str] = msgspec.field(default_factory=dict)
+    tier: str | None = None
+    items: dict[str, str] = msgspec.field(default_factory=dict)
+    records: dict[str, str] = msgspec.field(default_factory=dict)
+    counted: dict[str, str] = msgspec.field(default_factory=dict)
+    has_records: bool = False

@@ -4,6 +4,7 @@ Shared by all dialects. Every function takes a value of any type and returns Non
 where the value is something else: traces are not under our control.
 """
 
+from tracesidecar.dialects.parsing.command_lines import command_line
 from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
 from tracesidecar.dialects.parsing.correlation import call_key, forget, recall, remember
 from tracesidecar.dialects.parsing.exit_codes import exit_code, exit_code_in
@@ -29,6 +30,7 @@ __all__ = [
     "as_json",
     "at",
     "call_key",
+    "command_line",
     "count",
     "decode_json_text",
     "exit_code",
