@@ -182,6 +182,17 @@ async def test_what_a_store_says_about_our_headers_is_shown_with_the_options(
 
 
 @pytest.mark.parametrize("store", STORES)
+async def test_a_request_that_is_too_large_for_a_proxy_is_named_with_what_to_do(
+    receiver: ReceivingServer, store: str
+) -> None:
+    """Without that, nobody knows why a sink stands still: `nginx` takes 1 MiB by default."""
+    page = {"status": 413, "headers": {"Content-Type": "text/html"}, "body": PAGE}
+    said = await error_of_a_batch(receiver, store, page)
+    assert said.startswith("too_large: ")
+    assert "part_size" in said
+
+
+@pytest.mark.parametrize("store", STORES)
 async def test_whatever_a_store_says_to_the_probe_is_shown_unless_it_repeats_the_request(
     receiver: ReceivingServer, store: str
 ) -> None:

@@ -14,6 +14,11 @@ _UNKNOWN = (
     'if the store knows no checksums, set checksum = "none", if no conditions, conditional = false'
 )
 
+_TOO_LARGE = (
+    "the store, or a proxy before it, takes no request of this size: allow larger ones there, or "
+    "send smaller parts (multipart_above and part_size, in azure blocks_above and block_size)"
+)
+
 
 class StoreError(Exception):
     """A failed call: the store's error code and HTTP status (0 when there was no response).
@@ -69,6 +74,7 @@ class ErrorTable:
     def of(cls, *rows: ErrorRow, rights: str, missing: str) -> Self:
         """Make a table of its rows."""
         by_code = {code: (row.reason, row.advice) for row in rows for code in row.codes.split()}
+        by_code["EntityTooLarge"] = ("too_large", _TOO_LARGE)  # S3 answers 400, others 413
         return cls(by_code, rights, missing)
 
     def retry_later(self, error: StoreError, where: str) -> RetryLater:
@@ -96,6 +102,8 @@ class ErrorTable:
             return "throttled", "the store asks to slow down"
         if status == 404:
             return "not_found", self.missing
+        if status == 413:
+            return "too_large", _TOO_LARGE
         if status >= 500:
             return "unavailable", "the store itself has a problem"
         if status == 0:
