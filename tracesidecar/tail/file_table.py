@@ -14,7 +14,7 @@ from tracesidecar.model import Checkpoint, Compression, Segment
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.glob import Positions
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.reading.compressed import ArchiveFile, Damage
+from tracesidecar.tail.reading.compressed import ArchiveFile, Damage, may_be_archive
 from tracesidecar.tail.segments import LossReason, MountIdentity, Protection, SegmentState
 
 Claims = dict[tuple[int, int], Positions]
@@ -233,7 +233,8 @@ class File:
     @property
     def has_barely_begun(self) -> bool:
         """Return whether the file was read, and is an archive without any content so far."""
-        return self.size > 0 and not self.prefix_length and not self.is_whole
+        was_read = self.size > 0 and may_be_archive(self.name)
+        return was_read and not self.prefix_length and not self.is_whole
 
     @property
     def is_mere_copy(self) -> bool:

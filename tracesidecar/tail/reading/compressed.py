@@ -76,12 +76,17 @@ class Damage:
     declared_size: int
 
 
+def may_be_archive(name: str) -> bool:
+    """Return whether a file may be compressed, by its name."""
+    return name.endswith((".gz", ".zst"))
+
+
 def compression_of(name: str, beginning: bytes) -> Compression | None:
     """Return how a file is compressed, by its name and its first bytes.
 
     None if there are too few bytes yet to know.
     """
-    if name.endswith((".gz", ".zst")):
+    if may_be_archive(name):
         for magic, compression in _MAGIC.items():
             if beginning.startswith(magic):
                 return compression
