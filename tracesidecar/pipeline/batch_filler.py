@@ -194,6 +194,9 @@ class BatchFiller:
         if clean is None:
             if self._chunks.is_slow(segment, at.offset):
                 sink.postpone(segment, since)
+            elif self._chunks.is_queued(segment):
+                self._is_measuring = True
+                sink.postpone(segment, since)
             elif self._chunks.is_measuring(segment, at.offset):
                 self._is_measuring = True
                 sink.postpone(segment, since, MEASURED_BYTES)

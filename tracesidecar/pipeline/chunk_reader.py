@@ -26,6 +26,9 @@ MOST_OBJECTS = 16_384
 which takes many times its time and its memory. Few real traces have more in a MiB.
 """
 
+MOST_OBJECTS_OF_MESSAGE = 4 * MOST_OBJECTS
+"""So many they have if a message goes on in them, which is to be read as a whole."""
+
 FEW_LINES = 512
 """How many lines those chunks of a file have that come after one that took long."""
 
@@ -136,6 +139,10 @@ class ChunkReader:
         """Return whether a long line that begins there was measured in part: ask again soon."""
         return self._tailer.is_measuring(segment, offset)
 
+    def is_queued(self, segment: int) -> bool:
+        """Return whether an archive was not read, as others come first: ask again soon."""
+        return self._tailer.is_queued(segment)
+
     def _read(
         self, segment: int, at: Checkpoint, *, final: bool, flush: bool, now: float
     ) -> tuple[Chunk, CleanChunk] | None:
@@ -143,9 +150,13 @@ class ChunkReader:
 
         Raise LineLimitExceeded if it has very many lines: with a limit, fewer are read.
         """
-        limits = ReadLimits(self._most_lines.get(segment), MEASURED_BYTES, MOST_OBJECTS)
+        limits = ReadLimits(
+            self._most_lines.get(segment), MEASURED_BYTES, MOST_OBJECTS, takes_turns=True
+        )
         chunk = self._tailer.read(segment, at, final=final, limits=limits)
-        if chunk is None and self._tailer.is_measuring(segment, at.offset):
+        if chunk is None and (
+            self._tailer.is_measuring(segment, at.offset) or self._tailer.is_queued(segment)
+        ):
             return None
         if chunk is None and not final:
             chunk = self._read_at_rest(segment, at, flush=flush, now=now)
@@ -157,7 +168,8 @@ class ChunkReader:
             return self._clean(chunk, flush=flush, most_lines=MOST_LINES)
         cleaned = self._clean(chunk, flush=False)
         if cleaned is not None and cleaned[1].end < chunk.end:  # a message goes on behind it
-            longer = self._tailer.read(segment, at, final=final)
+            limits = ReadLimits(objects=MOST_OBJECTS_OF_MESSAGE)
+            longer = self._tailer.read(segment, at, final=final, limits=limits)
             return None if longer is None else self._clean(longer, flush=flush)
         return cleaned
 

@@ -135,6 +135,11 @@ class Tailer:
         file = self._files.get(segment)
         return file is not None and self._reader.is_measuring(file, offset)
 
+    def is_queued(self, segment: int) -> bool:
+        """Return whether an archive was not read, because others are to be read first."""
+        file = self._files.get(segment)
+        return file is not None and self._reader.is_queued(file)
+
     def is_unfinished(self, segment: int, start: int, end: int) -> bool:
         """Return whether [start, end) is the beginning of one line or document, and can be read."""
         file = self._files.get(segment)

@@ -26,12 +26,14 @@ class ReadLimits:
     """How many lines a chunk has at most, None for any number: counting them takes time.
 
     And how many JSON objects, unless it is one line: each may become an event. And about how many
-    bytes of a line, or of a document, are measured at once if it is too long.
+    bytes of a line, or of a document, are measured at once if it is too long. With
+    `takes_turns`, an archive that would make others be decompressed again is not read now.
     """
 
     lines: int | None = CHUNK_LINES
     measured_bytes: int = sys.maxsize
     objects: int | None = None
+    takes_turns: bool = False
 
 
 USUAL_LIMITS = ReadLimits()
@@ -115,6 +117,11 @@ class Chunker:
         """Return whether more of the long line at `start` can be measured now."""
         measure = self._measures.get(segment, {}).get(start)
         return measure is not None and measure.goes_on
+
+    def find_measured(self, segment: int, start: int) -> int:
+        """Return how far the long line at `start` has been measured, `start` if it has not."""
+        measure = self._measures.get(segment, {}).get(start)
+        return start if measure is None else measure.scanned
 
     def forget(self, segment: int) -> None:
         """Forget how far the lines of a segment were measured."""

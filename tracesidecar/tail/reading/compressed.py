@@ -127,6 +127,9 @@ class ArchiveFile:
         `limit` says how far the content of this `archive` may expand. Its first `known` bytes can
         be read in any case: they were read before, perhaps by a higher limit, and identify the
         file.
+
+        `proven_offset` is for who reads: the last one before which the content was compared with
+        what is known of the file. It is -1 again once that is decompressed again.
         """
         self._descriptor = descriptor
         self._limit = limit
@@ -137,6 +140,7 @@ class ArchiveFile:
         self._floor = 0
         self._damage: Damage | None = None
         self._start = self._memory_bytes = 0
+        self.proven_offset = -1
         self._restart()
 
     @property
@@ -214,6 +218,7 @@ class ArchiveFile:
             self._descriptor, self._compression, self._limit, self._archive, self._known
         )
         self._damage = None
+        self.proven_offset = -1
         self._held = bytearray()
         self._start = self._memory_bytes = 0
 

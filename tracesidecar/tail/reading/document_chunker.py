@@ -91,6 +91,11 @@ class DocumentChunker:
         long = self._long.get(segment, {}).get(start)
         return long is not None and long.goes_on
 
+    def find_measured(self, segment: int, start: int) -> int:
+        """Return how far the long document at `start` was followed, `start` if it was not."""
+        long = self._long.get(segment, {}).get(start)
+        return start if long is None else long.scanned
+
     def forget(self, segment: int) -> None:
         """Forget how far the documents of a segment were looked at."""
         self._unfinished.pop(segment, None)

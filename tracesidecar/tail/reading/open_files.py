@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from tracesidecar.directories import Handle
-from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
+from tracesidecar.model import TAIL_BYTES
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.discovery.owners import Owners
 from tracesidecar.tail.discovery.tree import Tree
@@ -20,23 +20,13 @@ from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.reading.compressed import ArchiveFile, compression_of
 from tracesidecar.tail.reading.descriptors import Descriptors, descriptor_limit
 from tracesidecar.tail.reading.expansion import ExpansionLimit
+from tracesidecar.tail.reading.open_archives import WINDOW_BYTES, OpenArchives
 from tracesidecar.tail.reading.plain_file import PlainFile
 from tracesidecar.tail.segments import SegmentState, WarningKind
 
-_WINDOW_BYTES = 4 * CHUNK_BYTES
 _MOVED_SECONDS = 24 * 3600.0
 _DELETED_SECONDS = 60.0
 """How long an empty file without a followed name is looked at, by whether it has another name."""
-
-_ARCHIVES = 3
-"""How many positions of one archive are kept open, for sinks that are apart."""
-
-_OTHER_ARCHIVES_BYTES = 64 * CHUNK_BYTES
-"""How much memory the archives take that are open beside the one that is read.
-
-One alone may take `max_line`, for a line without an end, and a window of 128 MiB.
-"""
-
 
 OpenedFile = PlainFile | ArchiveFile
 
@@ -73,27 +63,37 @@ class OpenFiles:
         self._files = files
         self._hard_links = hard_links
         self._arrivals = arrivals
-        self._archives: dict[int, list[ArchiveFile]] = {}
+        self._archives = OpenArchives()
         self._descriptors = Descriptors(descriptor_limit(), self._can_reopen, self._note_closed)
         self._changed: set[int] = set()
 
     # ---- reading
 
-    def open(self, file: File, offset: int = 0) -> OpenedFile | None:
+    def open(self, file: File, offset: int = 0, *, in_turn: bool = False) -> OpenedFile | None:
         """Return the bytes of a segment, to be read from about `offset` on.
 
-        None if no way to this very inode is left.
+        `in_turn`: `has_turn` was asked. None if no way to this very inode is left.
         """
         descriptor = self.descriptor(file)
         if descriptor is None:
             return None
         if file.compression == "none":
             return PlainFile(descriptor)
-        return self._archive(file, descriptor, offset)
+        window = self._files.options(file).max_line + WINDOW_BYTES
+        begin = partial(self._begin_archive, file, descriptor, window)
+        return self._archives.open(file.id, offset, begin, in_turn=in_turn)
+
+    def has_turn(self, file: File, offset: int) -> bool:
+        """Return whether a segment can be read at an offset now; else other archives come first."""
+        return file.compression == "none" or self._archives.has_turn(file.id, offset)
+
+    def end_turn(self, file: File) -> None:
+        """Note that there is nothing more to read in an archive for now."""
+        self._archives.end_turn(file.id)
 
     def reopen(self, file: File) -> OpenedFile | None:
         """Return the bytes of a segment; an archive is decompressed from its beginning again."""
-        self._archives.pop(file.id, None)
+        self._archives.close(file.id)
         return self.open(file)
 
     def open_new(self, file: File) -> tuple[OpenedFile, os.stat_result] | None:
@@ -136,7 +136,7 @@ class OpenFiles:
             opened: OpenedFile = (
                 PlainFile(descriptor)
                 if file.compression == "none"
-                else self._begin_archive(file, descriptor, _WINDOW_BYTES)
+                else self._begin_archive(file, descriptor, WINDOW_BYTES)
             )
             yield opened, os.fstat(descriptor)
         finally:
@@ -348,40 +348,6 @@ class OpenFiles:
         os.close(descriptor)
         return None
 
-    def _archive(self, file: File, descriptor: int, offset: int) -> ArchiveFile:
-        """Return the archive's reader that is nearest before `offset`, or a new one."""
-        archives = self._archives.setdefault(file.id, [])
-        near = [archive for archive in archives if archive.start <= offset]
-        archive = max(near, key=lambda found: found.start, default=None)
-        if archive is None or (archive.start == 0 and archive.size() > _WINDOW_BYTES):
-            window = self._files.options(file).max_line + _WINDOW_BYTES
-            archive = self._begin_archive(file, descriptor, window)
-        else:
-            archives.remove(archive)
-        archives.append(archive)
-        del archives[:-_ARCHIVES]
-        self._make_room(archive)
-        return archive
-
-    def _make_room(self, reading: ArchiveFile) -> None:
-        """Drop the largest archives beside the one that is read, if they are too much memory.
-
-        They are decompressed from the beginning again once there is more to read in them.
-        """
-        taken = sum(other.memory_bytes for _, other in self._list_others(reading))
-        while taken > _OTHER_ARCHIVES_BYTES:
-            positions, largest = max(
-                self._list_others(reading), key=lambda found: found[1].memory_bytes
-            )
-            positions.remove(largest)
-            taken -= largest.memory_bytes
-
-    def _list_others(self, reading: ArchiveFile) -> Iterator[tuple[list[ArchiveFile], ArchiveFile]]:
-        for positions in self._archives.values():
-            for archive in positions:
-                if archive is not reading:
-                    yield positions, archive
-
     def _begin_archive(self, file: File, descriptor: int, window: int) -> ArchiveFile:
         return ArchiveFile(
             descriptor,
@@ -393,7 +359,7 @@ class OpenFiles:
         )
 
     def _note_closed(self, segment: int) -> None:
-        self._archives.pop(segment, None)
+        self._archives.close(segment)
         self._changed.add(segment)
 
     def _can_reopen(self, segment: int) -> bool:

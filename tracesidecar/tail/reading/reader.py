@@ -47,6 +47,7 @@ class SegmentReader:
         self._schedule = schedule
         self._scan = scan
         self._save = save
+        self._queued: set[int] = set()
         self._chunker = Chunker(fingerprinter.key, scan.progress)
         self._documents = DocumentChunker(fingerprinter.key)
 
@@ -81,6 +82,10 @@ class SegmentReader:
         return self._chunker.is_measuring(file.id, offset) or self._documents.is_measuring(
             file.id, offset
         )
+
+    def is_queued(self, file: File) -> bool:
+        """Return whether an archive was not read, because others are to be read first."""
+        return file.id in self._queued
 
     def read_range(self, file: File, start: int, end: int) -> Iterator[bytes] | None:
         """Return the bytes of a range in pieces, or None."""
@@ -176,6 +181,8 @@ class SegmentReader:
 
     def is_utf16(self, file: File, offset: int) -> bool:
         """Return whether what is at an offset, if it can be read, begins as JSON in UTF-16 does."""
+        if self._find_place(file, offset) > offset:
+            return False  # it is too long whatever it is
         try:
             opened = self._open_files.open(file, offset) if file.state in _READABLE else None
             return opened is not None and _begins_as_utf16(opened.pread(8, offset))
@@ -185,19 +192,30 @@ class SegmentReader:
     def _read(
         self, file: File, at: Checkpoint, limits: ReadLimits, *, ending: Ending, until: int | None
     ) -> Chunk | None:
-        opened = self._open_files.open(file, max(0, at.offset - TAIL_BYTES))
+        self._queued.discard(file.id)
+        place = self._find_place(file, at.offset)
+        if limits.takes_turns and not self._open_files.has_turn(file, place):
+            self._queued.add(file.id)
+            return None
+        opened = self._open_files.open(file, place, in_turn=limits.takes_turns)
         if opened is None:
             self._schedule.recheck_soon(file)
             self._scan.changed[file.id] = None
             return None
         if isinstance(opened, ArchiveFile):
-            opened.keep_from(max(0, at.offset - TAIL_BYTES))
+            if place > at.offset and not self._is_proven(opened, at):
+                self._break(file, "changed")
+                return None
+            opened.keep_from(place)
         span = self._cut(opened, file, at.offset, ending, limits)
         if span is None and self.is_measuring(file, at.offset):
+            if isinstance(opened, ArchiveFile) and not self._is_proven(opened, at):
+                self._break(file, "changed")
             return None
         if isinstance(opened, ArchiveFile):
             span = self._cut_archive(opened, file, at.offset, span, ending=ending, limits=limits)
         if span is None:
+            self._open_files.end_turn(file)
             if not isinstance(opened, ArchiveFile) and opened.size() < at.offset:
                 self._break(file, "truncated")
             return None
@@ -209,6 +227,30 @@ class SegmentReader:
             return None
         file.advance(following)
         return self._chunk(file, at, span, following)
+
+    def _find_place(self, file: File, start: int) -> int:
+        """Return from where on a file is needed to read at an offset.
+
+        Of a line that is too long, what has been measured is not needed any more: to go back to it
+        in an archive would decompress that from the beginning, with every step.
+        """
+        measured = max(
+            self._chunker.find_measured(file.id, start),
+            self._documents.find_measured(file.id, start),
+        )
+        is_too_long = measured - start > self._files.options(file).max_line
+        return max(0, (measured if is_too_long else start) - TAIL_BYTES)
+
+    def _is_proven(self, opened: ArchiveFile, at: Checkpoint) -> bool:
+        """Return whether an archive has the bytes before a checkpoint.
+
+        What was decompressed stays what it was, so it is compared once.
+        """
+        if opened.proven_offset != at.offset:
+            if not self._fingerprinter.matches(opened, at):
+                return False
+            opened.proven_offset = at.offset
+        return True
 
     def _cut_archive(
         self,
@@ -292,18 +334,19 @@ class SegmentReader:
         self, file: File, opened: OpenedFile, at: Checkpoint, span: ChunkSpan
     ) -> LossReason | None:
         """After reading, compare the file with the bytes read and with its fingerprints."""
+        if isinstance(opened, ArchiveFile):
+            return None if self._is_proven(opened, at) else "changed"
         fingerprinter = self._fingerprinter
-        if not isinstance(opened, ArchiveFile):
-            status = opened.status()
-            if status.st_size < span.end:
-                return "truncated"
-            last = span.data[-TAIL_BYTES:]
-            if last and opened.pread(len(last), span.end - len(last)) != last:
-                return "changed"
-            if status.st_ctime_ns != file.changed_ns and not fingerprinter.begins_with(
-                opened, file.prefix
-            ):
-                return "changed"
+        status = opened.status()
+        if status.st_size < span.end:
+            return "truncated"
+        last = span.data[-TAIL_BYTES:]
+        if last and opened.pread(len(last), span.end - len(last)) != last:
+            return "changed"
+        if status.st_ctime_ns != file.changed_ns and not fingerprinter.begins_with(
+            opened, file.prefix
+        ):
+            return "changed"
         return None if fingerprinter.matches(opened, at) else "changed"
 
     def _break(self, file: File, reason: LossReason) -> None:
