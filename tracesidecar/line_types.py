@@ -14,6 +14,8 @@ UNPRICED = "unpriced"
 """A call whose model has no row in the price table."""
 IMPLAUSIBLE_TOTAL = "implausible_total"
 """Usage that other figures contradict, or that no call can have: it is not counted as a call."""
+UNPLACED_USAGE = "unplaced_usage"
+"""Tokens of which nothing says what they cover, and so are in no sum."""
 TOO_MANY_VALUES = "too_many_values"
 TOO_MANY_EVENTS = "too_many_events"
 UNEXPECTED_SHAPE = "unexpected_shape"
@@ -28,6 +30,7 @@ _OWN = frozenset(
     (
         UNPRICED,
         IMPLAUSIBLE_TOTAL,
+        UNPLACED_USAGE,
         TOO_MANY_VALUES,
         TOO_MANY_EVENTS,
         UNEXPECTED_SHAPE,

@@ -122,3 +122,29 @@ def test_every_sample_line_becomes_what_it_is() -> None:
         (60_000, 120),
         (5000, 120),
     ]
+
+
+def test_a_stream_is_one_session_with_its_totals() -> None:
+    path = FIXTURES / "gemini/ci/count-trees.jsonl"
+    events = events_of("/srv/ci/count-trees.jsonl", path.read_bytes().splitlines())
+    assert {event.conversation_id for event in events} == {"6f7a8b9c-0d1e-4f2a-8b3c-4d5e6f7a8b9c"}
+    assert [event.event_kind for event in events] == [
+        "session_start",
+        "user_message",
+        "tool_call",
+        "tool_result",
+        "error",
+        "model_message",
+        "unknown",
+        "session_end",
+    ]
+    result, end = events[3], events[-1]
+    assert (result.tool_name, result.outcome, result.error_message, result.duration_ms) == (
+        "run_shell_command",
+        "failure",
+        "exit 2",
+        1500.0,
+    )
+    assert (end.input_tokens, end.output_tokens, end.reasoning_output_tokens) == (1000, 250, 50)
+    assert (end.usage_scope, end.duration_ms, end.outcome) == ("session_total", 5000, "success")
+    assert (end.cost_usd, end.model) == (0.0033, "gemini-2.5-pro")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+from tests.dialects.golden import FIXTURES, clean_chunk
 from tests.dialects.mapping import events_of
+from tracesidecar.dialects.interpreter import Interpreter
 
 FILE = "/home/agent/orchard/log.jsonl"
 
@@ -31,10 +33,10 @@ def test_times_of_any_form_and_conversations_of_any_name_are_found() -> None:
     events = events_of(FILE, lines)
     assert [event.event_time for event in events] == ["2026-07-02T13:46:40.500000Z"] * 3
     assert [event.event_time_source for event in events] == ["line", "line", "carried"]
-    assert [event.conversation_id for event in events] == ["7", "s", "log"]
+    assert [event.conversation_id for event in events] == ["7", "s", "s"]
 
 
-def test_tokens_are_taken_and_left_out_of_the_sums() -> None:
+def test_tokens_of_no_model_are_left_out_of_the_sums_and_counted() -> None:
     anthropic = {
         "message": {
             "role": "assistant",
@@ -48,11 +50,15 @@ def test_tokens_are_taken_and_left_out_of_the_sums() -> None:
             "prompt_tokens_details": {"cached_tokens": 8},
         }
     }
-    events = events_of(FILE, [anthropic, openai])
+    counted: list[str] = []
+    data = b"".join(json.dumps(line).encode() + b"\n" for line in (anthropic, openai))
+    interpreter = Interpreter(observe=lambda _, kind: counted.append(kind))
+    events = [event for _, event in interpreter(FILE, clean_chunk(data), None)[0]]
     assert [
         (event.input_tokens, event.cache_read_input_tokens, event.output_tokens) for event in events
     ] == [(100, 90, 5), (20, 8, 4)]
     assert {event.usage_scope for event in events} == {None}
+    assert counted == ["unplaced_usage"] * 2
 
 
 def test_a_message_and_the_tools_that_it_asks_for_are_events_of_their_own() -> None:
@@ -88,3 +94,38 @@ def test_what_is_no_object_is_unknown_and_whole() -> None:
     events = events_of(FILE, rows)
     assert {event.event_kind for event in events} == {"unknown"}
     assert [json.loads(event.raw or "") for event in events] == [[1, 2], "text", 7, None, {}]
+
+
+def test_a_header_says_session_and_model_of_the_calls_after_it() -> None:
+    lines = (FIXTURES / "generic/orchard/with-header.jsonl").read_bytes().splitlines()
+    events = events_of("/x/with-header.jsonl", lines)
+    assert {event.conversation_id for event in events} == {"s-9"}
+    assert [
+        (
+            event.model,
+            event.input_tokens,
+            event.cache_read_input_tokens,
+            event.output_tokens,
+            event.reasoning_output_tokens,
+            event.usage_scope,
+            event.cost_usd,
+        )
+        for event in events
+        if event.event_kind == "model_call"
+    ] == [
+        ("gpt-5", 100, 40, 10, 4, "call", 0.00018),
+        ("claude-haiku-4-5", 100, 90, 5, None, "call", 0.5),
+        ("gpt-5", 50, 20, 7, 2, "call", 0.00011),
+    ]
+
+
+def test_a_message_is_no_header() -> None:
+    first, second = events_of(
+        FILE,
+        [
+            {"role": "user", "content": "a", "session_id": "s-1", "model": "gpt-5"},
+            {"role": "assistant", "content": "b", "usage": {"input_tokens": 1}},
+        ],
+    )
+    assert (first.conversation_id, second.conversation_id) == ("s-1", "log")
+    assert (second.model, second.usage_scope) == (None, None)

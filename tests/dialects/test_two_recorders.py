@@ -18,6 +18,7 @@ from tracesidecar.model import Chunk
 SESSION = "7c1e0f52-3b1d-4a57-9d8e-2f6a41c0b9d3"
 TRANSCRIPT = {
     "type": "assistant",
+    "isSidechain": False,
     "uuid": "0b8f4444-5a11-4c22-8d33-9e44a55b66c7",
     "sessionId": SESSION,
     "timestamp": "2026-11-01T10:00:00.000Z",

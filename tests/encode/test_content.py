@@ -118,6 +118,7 @@ def test_the_page_says_for_a_column_what_is_sent(column: str) -> None:
 
 WORDS = re.compile(r"[A-Za-z0-9 ,.'/_-]{6,}")
 """What every format writes as it stands."""
+ACTED_ON = tuple(name for name, forms in SENT.items() if forms == Forms(actions="as it is"))
 ALLOWED_AT_BOTH = ("tool_name", "model", "agent_name", "provider_name", "operation_name")
 IDS = tuple(name for name, forms in SENT.items() if forms == Forms("as it is", "id"))
 
@@ -178,6 +179,7 @@ def phrases_kept(
     if level == "actions":  # files, URLs and whole commands
         narrow = Narrowing(level, KEY).narrow
         allowed |= {leaf for _, each in found for leaf in leaves(narrow(each).tool_arguments)}
+        allowed |= {getattr(each, name) for _, each in found for name in ACTED_ON}
         allowed |= {each.source_file for _, each in found}
         allowed |= {getattr(each, name) for _, each in found for name in IDS}
     visible = "\n".join(text for text in allowed if text)
@@ -404,7 +406,16 @@ def test_a_model_may_have_the_names_of_those_who_offer_it() -> None:
 
 WORD, NAME, PATH = "zqmarker_acme", "Zqmarker Person", "zqmarker/acme/plan"
 """What a hostile agent puts in the place of any text: a word, a name of a person, a path."""
-CLASSES = ("operation_name", "role", "provider_name", "model", "finish_reason", "cost_source")
+CLASSES = (
+    "operation_name",
+    "role",
+    "provider_name",
+    "model",
+    "finish_reason",
+    "cost_source",
+    "service_tier",
+    "category",
+)
 NAMES = ("tool_name", "tool_type", "error_type", "agent_name", "agent_version", "host_name")
 """Columns at `metadata` that take a word of the agent as it is."""
 

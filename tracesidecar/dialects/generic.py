@@ -43,7 +43,9 @@ _CONVERSATION = (
 _CONTENT = ("content", "text", "message", "output", "prompt")
 _NATIVE = ("uuid", "event_id")
 """`id` is not one of them: it may not be the line's own, and rows with the same id are one row."""
-_MODEL = ("model", "model_name", "model_id")
+_MODEL = ("model", "model_name", "model_id", "modelId")
+_USAGES = ("usage", "token_usage", "usage_metadata", "usageMetadata")
+_COSTS = ("cost_usd", "costUSD", "total_cost_usd")
 _ROLES: dict[str, tuple[str, EventKind]] = {
     "user": ("user", "user_message"),
     "human": ("user", "user_message"),
@@ -60,7 +62,10 @@ _decode = msgspec.json.Decoder().decode
 
 
 class State(msgspec.Struct):
-    """No state."""
+    """What a header named: a line that says nothing else, before the lines that it is about."""
+
+    conversation: str | None = None
+    model: str | None = None
 
 
 def guess_kind(event: Event) -> EventKind | None:
@@ -77,10 +82,11 @@ def guess_kind(event: Event) -> EventKind | None:
     return _ROLES[event.role][1] if event.role in _ROLES else None
 
 
-def map_line(data: bytes, _state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """Map a message to one event, and each of its tool calls to another."""
     members = fields(_decode(data))
     message = fields(members.get("message"))
+    about = fields(members.get("metadata"))
     event = Event(
         event_kind="unknown",
         native_id=_first(members, _NATIVE),
@@ -88,22 +94,52 @@ def map_line(data: bytes, _state: State) -> Sequence[Event]:
         event_time=next((time for key in _TIME if (time := utc(members.get(key)))), None),
         role=_role(members, message),
         text=_text(members) or _text(message),
-        model=_first(members, _MODEL) or _first(message, _MODEL),
+        model=_first(members, _MODEL) or _first(message, _MODEL) or _first(about, _MODEL),
         duration_ms=real(members.get("duration_ms")),
         error_message=plain_text(members.get("error")) or text(at(members, "error", "message")),
         cwd=text(members.get("cwd")),
     )
-    if usage := fields(members.get("usage")) or fields(message.get("usage")):
-        _usage(event, usage)
+    _usage(event, _find_usage(members, message, about))
     if event.role == "tool":
         _set_tool_result(event, members)
     requested = members.get("tool_calls") or message.get("tool_calls")
     calls = [_tool_call(event, *each) for each in tool_calls(requested)] if requested else ()
     kind = guess_kind(event)
     if kind is None:
+        _take_header(event, state)
         raise UnknownType("untyped", event)
     event.event_kind = kind
+    if kind in ("model_call", "model_message"):
+        event.model = event.model or state.model
+    if kind == "model_call" and event.model is not None:
+        event.usage_scope = "call"
+        event.cost_usd = _cost(members, message, about)
+        event.cost_source = "recorded" if event.cost_usd is not None else None
     return (event, *calls)
+
+
+def _take_header(event: Event, state: State) -> None:
+    """Let a line that only names a session or a model be the header of those after it."""
+    if event.text is None:
+        state.conversation = event.conversation_id or state.conversation
+        state.model = event.model or state.model
+
+
+def _find_usage(*parts: JsonObject) -> JsonObject:
+    """Return the usage of a line: an object with one of the usual names, else the line itself."""
+    for part in parts:
+        for key in _USAGES:
+            if found := fields(part.get(key)):
+                return found
+    return parts[0]
+
+
+def _cost(*parts: JsonObject) -> float | None:
+    for part in parts:
+        for key in _COSTS:
+            if (found := real(part.get(key))) is not None:
+                return found
+    return None
 
 
 def _text(members: JsonObject) -> str | None:
@@ -135,20 +171,41 @@ def _role(members: JsonObject, message: JsonObject) -> str | None:
 
 
 def _usage(event: Event, usage: JsonObject) -> None:
-    """Set the tokens, but no scope.
+    """Set the tokens: in the shapes of Anthropic, OpenAI and Google, and what is like them.
 
-    Whether they may be summed is only known to someone who knows the file: a field map sets the
-    scope.
+    Where caches have names of their own at the top, the input is without them (Anthropic).
     """
-    read = count(usage.get("cache_read_input_tokens"))
-    created = count(usage.get("cache_creation_input_tokens"))
-    given = count(usage.get("input_tokens", usage.get("prompt_tokens")))
+    read = _count_first(usage, "cache_read_input_tokens", "cache_read_tokens")
+    created = _count_first(usage, "cache_creation_input_tokens", "cache_creation_tokens")
+    given = _count_first(usage, "input_tokens", "prompt_tokens", "inputTokens", "promptTokenCount")
     event.input_tokens = None if given is None else total(given, read, created)
-    event.cache_read_input_tokens = (
-        read if read is not None else count(at(usage, "prompt_tokens_details", "cached_tokens"))
+    within = (
+        at(usage, "prompt_tokens_details", "cached_tokens"),
+        at(usage, "input_tokens_details", "cached_tokens"),
+        usage.get("cached_input_tokens"),
+        usage.get("cachedContentTokenCount"),
     )
+    cached = next((found for each in within if (found := count(each)) is not None), None)
+    event.cache_read_input_tokens = read if read is not None else cached
     event.cache_creation_input_tokens = created
-    event.output_tokens = count(usage.get("output_tokens", usage.get("completion_tokens")))
+    event.output_tokens = _count_first(
+        usage, "output_tokens", "completion_tokens", "outputTokens", "candidatesTokenCount"
+    )
+    thoughts = count(usage.get("thoughtsTokenCount"))
+    if thoughts is not None:
+        event.output_tokens = total(event.output_tokens, thoughts)
+    event.reasoning_output_tokens = next(
+        (
+            found
+            for key in ("output_tokens_details", "completion_tokens_details")
+            if (found := count(at(usage, key, "reasoning_tokens"))) is not None
+        ),
+        thoughts,
+    )
+
+
+def _count_first(usage: JsonObject, *keys: str) -> int | None:
+    return next((found for key in keys if (found := count(usage.get(key))) is not None), None)
 
 
 def _set_tool_result(event: Event, members: JsonObject) -> None:

@@ -44,6 +44,7 @@ from tracesidecar.line_types import (
     TOO_MANY_EVENTS,
     TOO_MANY_VALUES,
     UNEXPECTED_SHAPE,
+    UNPLACED_USAGE,
     UNPRICED,
 )
 from tracesidecar.model import CleanChunk, LinePosition
@@ -57,6 +58,7 @@ MOST_TOKENS = 100_000_000
 MOST_USD = 1_000_000.0
 """The most that a row may say that it cost."""
 
+_PRICED = frozenset(("call", "session_total"))
 _MARKER = re.compile(MARKER_PATTERN.encode())
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -263,6 +265,8 @@ class _FileMapper:
             for event in each.events:
                 if event.usage_scope is not None or event.duration_ms is not None:
                     self._doubt(event)
+                elif event.input_tokens is not None or event.output_tokens is not None:
+                    self.observe(self.dialect.name, UNPLACED_USAGE)
         truncated = [truncate_columns(event, len(each.line)) for event, _, each in placed]
         raws = [raw_column(each.line, self.dialect.bulky) for each in mapped]
         for event, _, each in placed:
@@ -307,7 +311,7 @@ class _FileMapper:
             [
                 event
                 for event, _, _ in placed
-                if event.usage_scope == "call" and event.cost_usd is None
+                if event.usage_scope in _PRICED and event.cost_usd is None
             ]
         )
         return [DialectEvent(self.dialect.name, event) for event, _, _ in placed]
@@ -344,7 +348,7 @@ class _FileMapper:
         for event, found in zip(calls, [price_call(each) for each in calls], strict=True):
             if found is not None:
                 event.cost_usd, event.cost_source = found
-            elif event.model is not None:
+            elif event.model is not None and event.usage_scope == "call":
                 self.observe(self.dialect.name, UNPRICED)
 
     def _map(self, data: bytes) -> Sequence[Event]:

@@ -95,6 +95,7 @@ def price_call(event: Event) -> tuple[float, str] | None:
         at=event.event_time,
         tier=event.service_tier,
         searches=event.web_search_requests or 0,
+        is_sum=event.usage_scope == "session_total",
     )
     return None if found is None else (found, cost_source())
 
@@ -116,19 +117,22 @@ def call_cost(
     is_fast: bool = False,
     tier: str | None = None,
     searches: int = 0,
+    is_sum: bool = False,
 ) -> float | None:
     """Return the cost of one call in USD, None if the price is not known.
 
     `input_tokens` are those that neither came from a cache nor were written to one. `at` is
     when the call was made (RFC 3339), because prices change. `tier` is the one that it was served
-    in, and `searches` are those of the web that the provider made for it.
+    in, and `searches` are those of the web that the provider made for it. `is_sum`: the tokens are
+    those of many calls, each of which counts as a short one.
     """
     price = _price(model, (at or "9999")[:10])
     factor = None if price is None else _factor(price, tier, is_fast=is_fast)
     if price is None or factor is None:
         return None
     whole = input_tokens + cache_read + cache_write_5m + cache_write_1h
-    rates: Rates = price.long if price.long is not None and whole > price.long.over else price
+    is_long = price.long is not None and whole > price.long.over and not is_sum
+    rates: Rates = price.long if price.long is not None and is_long else price
     total = (
         input_tokens * rates.input
         + cache_read * rates.price_of(rates.cache_read)

@@ -30,6 +30,8 @@ _MODULES: dict[str, str] = {
     "cursor_cli": "cursor_cli",
     "openhands": "openhands",
     "aider": "aider",
+    "opencode": "opencode",
+    "openastra": "openastra",
     "openai_agents": "openai_agents",
     "langsmith": "langsmith.dialect",
     "langfuse": "langfuse",

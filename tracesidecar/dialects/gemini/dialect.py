@@ -1,6 +1,7 @@
 """Sessions of Gemini CLI: a line of metadata, then messages that later lines may replace, by id.
 
-Source: gemini-cli packages/core/src/services/chatRecordingTypes.ts and chatRecordingService.ts.
+What `--output-format stream-json` prints has other lines. Source: gemini-cli
+packages/core/src/services/chatRecordingTypes.ts and chatRecordingService.ts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
 from tracesidecar.dialects.file_name import FileName, with_slashes
+from tracesidecar.dialects.gemini import stream_json
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -34,6 +36,7 @@ from tracesidecar.dialects.parsing import (
 
 _PATH = re.compile(r"/\.gemini/tmp/[^/]+/chats/(?:([^/]+)/)?[^/]+$")
 _TYPES = frozenset(("user", "gemini", "info", "warning", "error"))
+_STREAM_TYPES = frozenset(("init", "message", "tool_use", "tool_result", "result"))
 _FINAL = frozenset(("success", "error", "cancelled"))
 _CALLED, _ANSWERED = "called", "answered"
 
@@ -74,7 +77,7 @@ class State(msgspec.Struct):
     """What earlier lines said.
 
     `messages` has a digest of each message, and `tools` how far each call had come. They show
-    what a new version of a message adds.
+    what a new version of a message adds. `stream` is what a stream of events said.
     """
 
     conversation: str
@@ -82,6 +85,7 @@ class State(msgspec.Struct):
     is_begun: bool = False
     messages: dict[str, str] = {}
     tools: dict[str, str] = {}
+    stream: stream_json.StreamState = msgspec.field(default_factory=stream_json.StreamState)
 
 
 _decode = msgspec.json.Decoder(Line).decode
@@ -94,6 +98,7 @@ def recognise(path: str, line: JsonObject) -> bool:
         _PATH.search(with_slashes(path))
         or line.get("type") == "gemini"
         or line.keys() in ({"$set"}, {"$rewindTo"})
+        or stream_json.recognise(line)
     ):
         return True
     return (
@@ -113,6 +118,11 @@ def begin(file: FileName) -> State:
 def map_line(data: bytes, state: State) -> Sequence[Event]:
     """Map a message, or metadata with the messages in it, to events."""
     line = _decode(data)
+    if state.stream.conversation is not None or text(line.type) in _STREAM_TYPES:
+        state.stream.conversation = state.stream.conversation or state.conversation
+        found = stream_json.map_line(data, state.stream)
+        state.conversation = state.stream.conversation
+        return found
     if text(line.type) in _TYPES:
         return _message(line, state) or [_make_event("state", line, state)]
     if line.change is not None:
