@@ -47,6 +47,7 @@ def map_assistant(line: Line, state: State, make: EventFactory) -> list[Event]:
     """Map an answer: first the call, whose usage each of its lines repeats, then its blocks."""
     message = fields(line.message)
     model, finish_reason = text(message.get("model")), text(message.get("stop_reason"))
+    message_id, request_id = text(message.get("id")), text(line.request_id)
     blocks = _blocks(message.get("content"))
     parts = [part for block in blocks if (part := _part(block, line, state, make)) is not None]
     event = make("model_message")
@@ -57,8 +58,8 @@ def map_assistant(line: Line, state: State, make: EventFactory) -> list[Event]:
         event.error_type, event.error_message = text(line.error) or "api_error", event.text
     elif model != SYNTHETIC:
         event.model, event.provider_name = model, _provider(model)
-        event.api_call_id = _name_call(text(message.get("id")), line, event, state)
-        event.request_id = text(line.request_id)
+        event.api_call_id = _name_call(message_id, request_id, event, state)
+        event.request_id = request_id
         set_usage(event, message.get("usage"), line.cost_usd)
         parts += _other_calls(event, message.get("usage"), make)
     for part in parts:
@@ -129,14 +130,13 @@ def _provider(model: str | None) -> str | None:
     return "anthropic" if model is not None and "claude" in model else None
 
 
-def _name_call(message: str | None, line: Line, event: Event, state: State) -> str | None:
+def _name_call(message: str | None, request: str | None, event: Event, state: State) -> str | None:
     """Return the key of the call that a message is of: what all of its lines share, and no other.
 
     A resumed or forked session repeats the message's id; that of the request may then be new, or
     missing. Only the provider's own ids are unique. The one that a gateway makes is known by its
     request, else by the line that was the first to have it, which a fork repeats, too.
     """
-    request = text(line.request_id)
     named = message or request
     if named is None or call_key(event.conversation_id, named) == named:
         return named or call_key(event.conversation_id, event.native_id)
@@ -156,6 +156,17 @@ def _name_call(message: str | None, line: Line, event: Event, state: State) -> s
     return key
 
 
+def _list_nested(usage: object) -> list[JsonObject]:
+    """Return the objects in a usage, by themselves or in a list, that have tokens of their own."""
+    values = usage.values() if isinstance(usage, dict) else ()
+    return [
+        entry
+        for value in values
+        for entry in (value if isinstance(value, list) else (value,))
+        if isinstance(entry, dict) and ("input_tokens" in entry or "output_tokens" in entry)
+    ]
+
+
 def _other_calls(call: Event, usage: object, make: EventFactory) -> list[Event]:
     """Return the calls beside the one whose usage the message has.
 
@@ -164,8 +175,7 @@ def _other_calls(call: Event, usage: object, make: EventFactory) -> list[Event]:
     """
     entries = [
         entry
-        for value in fields(usage).values()
-        for entry in map(fields, items(value) if isinstance(value, list) else (value,))
+        for entry in _list_nested(usage)
         if count(entry.get("input_tokens")) or count(entry.get("output_tokens"))
     ]
     others = [
