@@ -36,7 +36,8 @@ from tracesidecar.early_signals import release_signals
 from tracesidecar.introspect.status import RejectedReload, StatusReport
 from tracesidecar.journal import Journal, find_remains, hold_lock, prepare_state_directory
 from tracesidecar.metrics import CounterKey, Metrics
-from tracesidecar.pipeline import DrainResult, IsContinued, LineMetrics
+from tracesidecar.pipeline import DrainEnd, DrainResult, IsContinued, LineMetrics
+from tracesidecar.progress import Interrupted, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class Daemon:
         self._restart_wanted = False
         self._has_restarted = asyncio.Event()
         self._generation: Generation | None = None
+        self._progress = Progress()
+        self._stop_asked = False
         self._reloader: Reloader | None = None
         is_bounded = mode.once or mode.child is not None
         limit = self.configuration.daemon.drain_deadline if is_bounded else None
@@ -89,7 +92,10 @@ class Daemon:
             await self._wait.attempt(lambda: announce_missing_journal(directory, remains, journal))
             await self._wait.attempt(lambda: restore_counters(self._metrics, journal))
             self._reloader = reloader = Reloader(self._path, journal, self, self._metrics)
-            generation = await self._build_generation(journal)
+            try:
+                generation = await self._build_generation(journal)
+            except Interrupted:
+                return Ended(DrainResult((), (), has_scanned=False, end=DrainEnd.DEADLINE), 0)
             status = StatusServer(directory, self.report)
             stack.callback(status.close)
             drained = await run_beside(
@@ -119,9 +125,15 @@ class Daemon:
     def stop(self) -> None:
         """Drain and end; the second time, end at once.
 
-        If it drains already because it runs once, deliver what has been read, and end.
+        If it drains already because it runs once, deliver what has been read, and end. A start that
+        is under way has as much time as a drain.
         """
         self._wait.give_up()
+        if self._generation is None:
+            has_been_asked = self._stop_asked
+            seconds = 0.0 if has_been_asked else float(self.configuration.daemon.drain_deadline)
+            self._loop.call_later(seconds, self._interrupt_start)
+        self._stop_asked = True
         if self._generation is not None:
             service = self._generation.service
             if self._mode.once and not service.finish.is_set():
@@ -131,6 +143,10 @@ class Daemon:
             service.stop.set()
         self.is_stopping = True
         self._systemd.send("STOPPING=1", "STATUS=draining")
+
+    def _interrupt_start(self) -> None:
+        if self._generation is None:
+            self._progress.interrupt()
 
     # ---------------------------------------------------------------- called by the reloader
 
@@ -161,7 +177,11 @@ class Daemon:
     async def _build_generation(
         self, journal: Journal, inherited: Mapping[int, int] = MappingProxyType({})
     ) -> Generation:
-        """Build one as soon as the state directory allows it."""
+        """Build one as soon as the state directory allows it.
+
+        The first is built in a thread of its own, so that the process answers meanwhile. Raise
+        Interrupted if that is no longer wanted.
+        """
 
         def build() -> Generation:
             with collector_paused(collects=True):
@@ -176,9 +196,15 @@ class Daemon:
                     line_metrics=self._line_metrics,
                     inherited=inherited,
                     list_troubles=self._list_troubles,
+                    loop=self._loop,
+                    progress=progress,
                 )
 
-        generation = self._generation = await self._wait.attempt(build, in_thread=False)
+        is_first = self._generation is None
+        progress = self._progress = Progress()
+        generation = await self._wait.attempt(build, in_thread=is_first)
+        progress.resume()
+        self._generation = generation
         self._line_metrics = generation.line_metrics
         if self.is_stopping:
             generation.service.stop.set()

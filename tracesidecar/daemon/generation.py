@@ -29,6 +29,7 @@ from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline import DrainResult, LineMetrics, Service, WorkerContext
+from tracesidecar.progress import Progress
 from tracesidecar.tail import GlobPattern
 
 if TYPE_CHECKING:
@@ -82,8 +83,13 @@ class Generation:
         line_metrics: LineMetrics | None,
         inherited: Mapping[int, int],
         list_troubles: Callable[[], Iterable[str]],
+        loop: asyncio.AbstractEventLoop,
+        progress: Progress,
     ) -> None:
-        """Set `started` after the first scan: from then on no new file is missed.
+        """Build everything, in any thread; `loop` is the one that it will run in.
+
+        If `progress` is interrupted before that is done, Interrupted is raised. Set `started` after
+        the first scan: from then on no new file is missed.
 
         `line_metrics` is of the generation before, and `inherited` its `descriptors`.
         `list_troubles` returns why the process is not ready whatever the service does.
@@ -94,7 +100,8 @@ class Generation:
         self._metrics = metrics
         self._mode = mode
         self._systemd = systemd
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._progress = progress
         self._started = started
         self._is_ready = False
         self._has_changes = asyncio.Event()  # before the watcher, whose thread sets it
@@ -166,6 +173,7 @@ class Generation:
                 at=self._mode.at,
                 line_metrics=line_metrics,
                 inherited=inherited,
+                progress=self._progress,
             )
         except BaseException:
             if self._watcher is not None:

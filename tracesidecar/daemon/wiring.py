@@ -61,13 +61,15 @@ class Wiring:
         at: Callable[[str], None],
         line_metrics: LineMetrics | None = None,
         inherited: Mapping[int, int] = MappingProxyType({}),
+        progress: Progress | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Build everything; blocks until it is done.
 
         `line_metrics` is of the generation before, as `inherited` is, for `build_tailer`.
 
-        Raise ConfigurationError or RedactionError if the configuration cannot be run.
+        Raise ConfigurationError or RedactionError if the configuration cannot be run, and
+        Interrupted if `progress` is interrupted before that is done.
         """
         self._configuration = configuration
         self._journal = journal
@@ -78,7 +80,7 @@ class Wiring:
         self.line_metrics = line_metrics or LineMetrics(metrics)
         self._sinks: list[SinkState] = []
         self._engine = self._rules = ""
-        self._progress = Progress()
+        self._progress = progress or Progress()
         self.worker = WorkerThread(lambda: self._build(watcher), self._progress)
 
     @property

@@ -30,7 +30,8 @@ MOST_OBJECTS_OF_MESSAGE = 4 * MOST_OBJECTS
 """So many they have if a message goes on in them, which is to be read as a whole."""
 
 FEW_LINES = 512
-"""How many lines those chunks of a file have that come after one that took long."""
+FEW_OBJECTS = 2048
+"""How many lines and objects those chunks of a file have that come after one that took long."""
 
 MOST_REJECTED = 256
 """The most lines of a chunk that follows one with many rejected lines: to find out why a line is
@@ -150,9 +151,9 @@ class ChunkReader:
 
         Raise LineLimitExceeded if it has very many lines: with a limit, fewer are read.
         """
-        limits = ReadLimits(
-            self._most_lines.get(segment), MEASURED_BYTES, MOST_OBJECTS, takes_turns=True
-        )
+        lines = self._most_lines.get(segment)
+        objects = MOST_OBJECTS if lines is None or lines > FEW_LINES else FEW_OBJECTS
+        limits = ReadLimits(lines, MEASURED_BYTES, objects, takes_turns=True)
         chunk = self._tailer.read(segment, at, final=final, limits=limits)
         if chunk is None and (
             self._tailer.is_measuring(segment, at.offset) or self._tailer.is_queued(segment)
