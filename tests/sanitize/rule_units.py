@@ -5,7 +5,7 @@ Repeated, they are what keeps an engine busiest with that rule. A new rule is co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import TypeAlias, cast
 
@@ -48,6 +48,45 @@ def repeat(unit: str, size: int) -> bytes:
     """Repeat the unit up to this many bytes."""
     content = unit.encode()
     return (content * (size // len(content) + 1))[:size]
+
+
+def invent(expression: str, choose: Callable[[Sequence[str]], str]) -> str:
+    """Return a text that the expression matches, with `choose` for each free character.
+
+    Open repeats are as short as they may be.
+    """
+    return _invent_all(_parser.parse(expression), choose)
+
+
+def _invent_all(parsed: object, choose: Callable[[Sequence[str]], str]) -> str:
+    return "".join(_invent_one(*each, choose) for each in cast("_Parsed", parsed))
+
+
+def _invent_one(operation: object, argument: object, choose: Callable[[Sequence[str]], str]) -> str:
+    match operation, argument:
+        case _constants.LITERAL, int(code):
+            return chr(code)
+        case _constants.IN, list(members):
+            return choose(_all_members_of(members))
+        case _constants.BRANCH, (_, list(branches)):
+            return _invent_all(branches[0], choose)
+        case _constants.SUBPATTERN, (*_, below):
+            return _invent_all(below, choose)
+        case _constants.MAX_REPEAT, (int(least), _, below):
+            return "".join(_invent_all(below, choose) for _ in range(least))
+        case _:
+            return ""
+
+
+def _all_members_of(members: _Parsed) -> list[str]:
+    codes: list[int] = []
+    for operation, argument in members:
+        match operation, argument:
+            case _constants.LITERAL, int(code):
+                codes.append(code)
+            case _constants.RANGE, (int(low), int(high)):
+                codes += range(low, high + 1)
+    return [chr(code) for code in codes]
 
 
 def _texts_of(parsed: _Parsed) -> list[str]:

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from tests.sanitize.lines import SHARED, chunk_of, corpus, load_labelled, placements, texts_of
+from tracesidecar.sanitize.rules import is_example
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 BENIGN_SHARE = 0.98
@@ -48,7 +49,9 @@ def test_no_secret_is_missed_that_the_reference_finds(
     rows = [
         row
         for row in load_labelled(name)
-        if row["secret"] and row["tier"] in {"secret", "high", "medium"}
+        if row["secret"]
+        and row["tier"] in {"secret", "high", "medium"}
+        and not is_example(row["secret"])
     ]
     worse = []
     for row in rows:

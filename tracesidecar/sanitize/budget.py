@@ -6,9 +6,6 @@ of the redaction prices its steps by what they take on a usual machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 _STEPS_PER_LINE = 150_000
 _STEPS_PER_KIB = 250
 """More than real lines need, such as 6,000 members with a secret each, or a log of 1 MB with a
@@ -44,11 +41,12 @@ class Budget:
         """The steps spent on all lines so far."""
         return self._before + self.spent
 
-    def begin(self, size: int) -> None:
-        """Start a line or a text of `size` bytes."""
+    def begin(self, size: int) -> int:
+        """Start a line or a text of `size` bytes; return how many steps it has."""
         self._before += self.spent
         self.spent = 0
-        self._most = _STEPS_PER_LINE + _STEPS_PER_KIB * size // 1024
+        self._most = most = _STEPS_PER_LINE + _STEPS_PER_KIB * size // 1024
+        return most
 
     def spend(self, steps: int) -> None:
         """Spend steps; raise OverBudget if none are left."""
@@ -56,13 +54,7 @@ class Budget:
         if self._most is not None and self.spent > self._most:
             raise OverBudget
 
-    @contextmanager
-    def limit_to(self, fraction: float) -> Iterator[None]:
-        """Allow only this fraction of the line's steps for what is done within."""
-        most = self._most
-        if most is not None:
-            self._most = int(most * fraction)
-        try:
-            yield
-        finally:
-            self._most = most
+    def reserve(self, steps: int) -> None:
+        """Keep this many steps for later, negative: give them back."""
+        if self._most is not None:
+            self._most -= steps

@@ -57,6 +57,8 @@ AUTHORIZATION_SCHEME = re.compile(
     r"|sharedkey|oauth)(?:[ \t]+|$)"
 )
 
+EXAMPLE = re.compile(r"EXAMPLE|(?i:placeholder)|(?i:(?:\A|[-_.])(?:your|here|example)(?:[-_.]|\Z))")
+
 # -- our own markers
 MARKER_TEXT = re.compile(MARKER_PATTERN)
 
@@ -90,6 +92,8 @@ NAMED_ADDRESS = re.compile(
 )
 VERSION_BEFORE = re.compile(rb"(?i)(?:[-_v]|\b(?:version|ver|release)[\\\"' :=]{0,16})\Z")
 HEX = re.compile(r"[0-9a-fA-F]+")
+WORDS_JOINED = re.compile(r"[A-Za-z0-9]{1,12}(?:[-_.+:/]+[A-Za-z]?[a-z]*[0-9]?)*")
+SIGN_BETWEEN = re.compile(r"[-_.]")
 KEY_TYPE = re.compile(rb"[\"'`]kty\\{0,15}[\"'`]")
 SECRET_KIND = re.compile(rb"\bkind:[ \t]{0,4}[\"']?Secret\b")
 BUILD_SECRET = re.compile(r"(?:id|type|source|src|env|target)=")

@@ -17,7 +17,7 @@ from tracesidecar.sanitize.rules import KeyClass, KeyMatcher, is_mixed, is_secre
 
 RULE = "kv-assignment"
 LONGEST_VALUE = 4096
-_STEPS_PER_HIT = 1
+_STEPS_PER_WORD = 2
 _STEPS_PER_VALUE = 13
 _BYTES_PER_STEP = 150
 _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
@@ -86,7 +86,6 @@ class Assignments:
         found: list[Span] = []
         done = 0
         for end, _ in find_hits(self._words, text):
-            self._budget.spend(_STEPS_PER_HIT)
             if end > done:
                 span = self._value_after(text, end)
                 if span is not None:
@@ -97,6 +96,7 @@ class Assignments:
     def _value_after(self, text: bytes, word_end: int) -> tuple[int, int] | None:
         match = patterns.ASSIGNMENT_REST.match(text, word_end)
         if match is None:
+            self._budget.spend(_STEPS_PER_WORD)
             return None
         start, end = match.span(2)
         self._budget.spend(_STEPS_PER_VALUE + (end - start) // _BYTES_PER_STEP)

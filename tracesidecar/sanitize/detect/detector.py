@@ -31,6 +31,7 @@ from tracesidecar.sanitize.rules import (
     KeyMatcher,
     Rule,
     entropy,
+    is_example,
     is_mixed,
     is_placeholder,
 )
@@ -53,6 +54,8 @@ class _Compiled(NamedTuple):
     rule: Rule
     pattern: Re2Pattern
     condition: RuleCondition | None
+    is_token: bool
+    """It redacts one token, which has a prefix of its own."""
 
 
 class Detector:
@@ -71,7 +74,12 @@ class Detector:
     ) -> None:
         conditions = rule_conditions(keys)
         self._rules = [
-            _Compiled(rule, Re2Pattern(rule.regex), conditions.get(rule.condition))
+            _Compiled(
+                rule,
+                Re2Pattern(rule.regex),
+                conditions.get(rule.condition),
+                rule.is_one_token,
+            )
             for rule in rules
         ]
         self._prefilter = (
@@ -157,6 +165,8 @@ class Detector:
             low, high = _find_redacted_part(match, rule.group, compiled.pattern)
             value = text_from[low:high].decode("utf-8", "replace")
             if MARKER_START in value or is_placeholder(value):
+                continue
+            if compiled.is_token and is_example(value):
                 continue
             if rule.min_entropy and entropy(value) < rule.min_entropy:
                 continue

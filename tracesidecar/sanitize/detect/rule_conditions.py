@@ -53,6 +53,7 @@ RuleCondition = Callable[[Proposal], bool]
 
 _LARGEST_WEB_KEY = 16 << 10
 """All members of a JSON Web Key are within so many bytes."""
+_PUBLIC = frozenset({"pk", "pub", "public", "publishable"})
 _PROSE = "is was in to for and or from with flag option value the a an"
 _PROSE_AFTER_FLAG = frozenset(_PROSE.split())
 
@@ -92,6 +93,8 @@ def rule_conditions(keys: KeyMatcher) -> Mapping[str, RuleCondition]:
         "sentence_password": lambda proposal: _is_sentence_password(proposal.value),
         "sentence_token": lambda proposal: _is_token(proposal.value.rstrip(".=")),
         "random_base64": lambda proposal: _is_random(proposal.value),
+        "not_a_name": lambda proposal: not _is_name(proposal.value),
+        "vendor_body": lambda proposal: _is_vendor_body(proposal.value),
         "not_a_word": lambda proposal: _is_not_a_word(proposal.value),
         "markup_name": lambda proposal: _is_markup_secret(keys, proposal),
         "declared_default": lambda proposal: _is_declared_default(keys, proposal),
@@ -285,6 +288,32 @@ def _is_vendor_key(value: str) -> bool:
         and any(c.isupper() for c in value)
         and any(c.islower() for c in value)
         and entropy(value) >= 3.5
+    )
+
+
+def _is_name(value: str) -> bool:
+    """Return True for words with signs between them, as in names of code or files."""
+    return patterns.WORDS_JOINED.fullmatch(value) is not None
+
+
+def _is_vendor_body(value: str) -> bool:
+    """Return True for 20 characters with both cases and digits at the end, or 32 of hex, no name.
+
+    What is before them is a name: `acme_live_`.
+    """
+    pieces = patterns.SIGN_BETWEEN.split(value)
+    if pieces[0].lower() in _PUBLIC:
+        return False
+    if all(patterns.HEX.fullmatch(piece) is not None for piece in pieces[2:]):
+        return sum(map(len, pieces[2:])) >= 32 and len(set(pieces[-1])) > 4
+    body = "".join(pieces[2:])
+    return (
+        len(body) >= 20
+        and any(c.isdigit() for c in body)
+        and any(c.isupper() for c in body)
+        and any(c.islower() for c in body)
+        and len(patterns.NAME_PIECE.sub("", body)) * 2 >= len(body)
+        and entropy(body) >= 3.5
     )
 
 

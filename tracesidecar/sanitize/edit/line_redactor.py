@@ -32,7 +32,7 @@ from tracesidecar.sanitize.prefilter import (
 )
 from tracesidecar.sanitize.rules import AllowedPaths, KeyMatcher
 
-_CONFIRMATION_SHARE = 1 / 8
+_CONFIRMATION_SHARE = 8
 """Confirming the hits may cost at most this fraction of the redaction that it may save."""
 _STEPS_PER_HIT = 3
 _BYTES_PER_STEP = 128
@@ -85,11 +85,11 @@ class LineRedactor:
         `hits` are offsets in `data`; None if anything may be anywhere in the line. Raise OverBudget
         if the line needs more work than its size allows.
         """
-        self._budget.begin(end - start)
+        most = self._budget.begin(end - start)
         if hits is None:
             edited = self._edit(data[start:end], None, 0)
         else:
-            if not self._is_confirmed(data, start, end, hits):
+            if not self._is_confirmed(data, start, end, hits, most):
                 return None
             edited = self._edit(data[start:end], [(at - start, kind) for at, kind in hits], 0)
         return self._recheck.check(edited)
@@ -100,12 +100,17 @@ class LineRedactor:
         edited = splice(line, edits)
         return self._recheck.check(chain(edited, self._edit_json(edited.line, 0)))
 
-    def _is_confirmed(self, data: bytes, start: int, end: int, hits: Sequence[Hit]) -> bool:
+    def _is_confirmed(
+        self, data: bytes, start: int, end: int, hits: Sequence[Hit], most: int
+    ) -> bool:
+        reserved = most - most // _CONFIRMATION_SHARE
+        self._budget.reserve(reserved)
         try:
-            with self._budget.limit_to(_CONFIRMATION_SHARE):
-                return self._confirmer.confirms(data, start, end, hits)
+            return self._confirmer.confirms(data, start, end, hits)
         except OverBudget:
             return True
+        finally:
+            self._budget.reserve(-reserved)
 
     def _certain_edits(self, line: bytes) -> Sequence[Edit]:
         """Return what the rules whose hits are certain would still redact in the line."""

@@ -6,7 +6,7 @@ such as `?token=` repeated. In windows, the time for a text of any size is that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.engine.interface import Hit, Scanner
@@ -29,11 +29,14 @@ def find_first_hits(scanner: Scanner, text: bytes) -> dict[int, int]:
     return found
 
 
-def find_hits(scanner: Scanner, text: bytes) -> Iterator[Hit]:
+def find_hits(scanner: Scanner, text: bytes) -> Iterable[Hit]:
     """Iterate over what the scanner's `find_hits` returns, in time linear in the text."""
     if len(text) <= WINDOW_BYTES + OVERLAP_BYTES:
-        yield from scanner.find_hits(text)
-        return
+        return scanner.find_hits(text)
+    return _find_hits_in_windows(scanner, text)
+
+
+def _find_hits_in_windows(scanner: Scanner, text: bytes) -> Iterator[Hit]:
     for start, end in _windows(text):
         low = max(0, start - OVERLAP_BYTES)
         for hit, pattern in scanner.find_hits(text[low : end + OVERLAP_BYTES]):

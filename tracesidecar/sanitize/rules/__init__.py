@@ -10,17 +10,20 @@ from tracesidecar.sanitize.rules.allowlist import AllowedPaths
 from tracesidecar.sanitize.rules.catalogue import (
     Rule,
     RuleCatalogue,
+    Shape,
     Vocabulary,
     active_rules,
     catalogue_bytes,
     list_disabled_secret_rules,
     load_catalogue,
+    load_shapes,
 )
 from tracesidecar.sanitize.rules.custom_rules import NO_CUSTOM_RULES, CustomRules
 from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
 from tracesidecar.sanitize.rules.value_checks import (
     KeyClass,
     entropy,
+    is_example,
     is_identifier_chain,
     is_mixed,
     is_placeholder,
@@ -35,16 +38,19 @@ __all__ = [
     "KeyMatcher",
     "Rule",
     "RuleCatalogue",
+    "Shape",
     "Vocabulary",
     "active_rules",
     "catalogue_bytes",
     "checksums",
     "entropy",
+    "is_example",
     "is_identifier_chain",
     "is_mixed",
     "is_placeholder",
     "is_secret",
     "list_disabled_secret_rules",
     "load_catalogue",
+    "load_shapes",
     "words_of",
 ]

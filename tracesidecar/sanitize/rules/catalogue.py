@@ -1,8 +1,9 @@
-"""The rule catalogue (rules.toml), and which of its rules a configuration enables."""
+"""The rule catalogue (rules.toml, shapes.toml), and which rules a configuration enables."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -11,6 +12,31 @@ import msgspec
 
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.sanitize.options import RedactionOptions
+
+SHAPES_RULE = "vendor-token"
+"""The rule for the shapes of shapes.toml that no other rule redacts."""
+_LEFT_BOUNDARY = (
+    r"(?:\b|_|\\[nrtbf]|\\u00[0-9a-fA-F]{2}|\\x[0-9a-fA-F]{2}|%[0-9A-Fa-f]{2}|\[[0-9;]{1,8}m)"
+)
+_OPEN_END = re.compile(r"(\{[0-9]+),[0-9]*\}\Z")
+
+
+class Shape(msgspec.Struct, frozen=True, array_like=True):
+    """One row of shapes.toml; the columns are explained there."""
+
+    vendor: str
+    regex: str
+    source: str
+    rule: str
+
+    @property
+    def shortest(self) -> str:
+        """The expression for the shortest token of this shape, to find where one may be."""
+        return _OPEN_END.sub(r"\1}", self.regex.removesuffix("={0,2}"))
+
+
+class _Shapes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    shape: tuple[Shape, ...]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,6 +68,17 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def has_shared_anchor(self) -> bool:
         """Return True if shared keyword or numeric anchors find the rule's lines in a chunk."""
         return self.anchor in {"keywords", "numeric"}
+
+    @property
+    def is_one_token(self) -> bool:
+        """Return True if the rule redacts a token that has a prefix of its own, and no more."""
+        return (
+            self.category == "secret"
+            and self.confidence == "high"
+            and not self.has_shared_anchor
+            and not self.in_blob
+            and "[^" not in self.regex
+        )
 
     @property
     def drops_left_boundary(self) -> bool:
@@ -92,14 +129,40 @@ class RuleCatalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def catalogue_bytes() -> bytes:
-    """Return the packaged rules.toml."""
-    return resources.files("tracesidecar.sanitize.rules").joinpath("rules.toml").read_bytes()
+    """Return the packaged rules.toml and shapes.toml."""
+    return _read("rules.toml") + _read("shapes.toml")
 
 
 @cache
 def load_catalogue() -> RuleCatalogue:
-    """Decode the packaged rules.toml, once."""
-    return msgspec.toml.decode(catalogue_bytes(), type=RuleCatalogue)
+    """Decode the packaged rules.toml and shapes.toml, once."""
+    catalogue = msgspec.toml.decode(_read("rules.toml"), type=RuleCatalogue)
+    return msgspec.structs.replace(
+        catalogue,
+        rule=tuple(
+            _with_shapes(rule, load_shapes()) if rule.id == SHAPES_RULE else rule
+            for rule in catalogue.rule
+        ),
+    )
+
+
+@cache
+def load_shapes() -> tuple[Shape, ...]:
+    """Decode the packaged shapes.toml, once."""
+    return msgspec.toml.decode(_read("shapes.toml"), type=_Shapes).shape
+
+
+def _read(name: str) -> bytes:
+    return resources.files("tracesidecar.sanitize.rules").joinpath(name).read_bytes()
+
+
+def _with_shapes(rule: Rule, shapes: tuple[Shape, ...]) -> Rule:
+    own = [shape for shape in shapes if not shape.rule]
+    return msgspec.structs.replace(
+        rule,
+        regex=f"{_LEFT_BOUNDARY}({'|'.join(shape.regex for shape in own)})",
+        scan="|".join(shape.shortest for shape in own),
+    )
 
 
 def active_rules(catalogue: RuleCatalogue, options: RedactionOptions) -> tuple[Rule, ...]:

@@ -21,6 +21,10 @@ _LABELS = frozenset(_LABEL_WORDS.split(","))
 """Labels of a credential's input field on a screen."""
 
 
+_FILLERS = "xX*.0-_/+=:"
+_SHORTEST_FILLED = 8
+
+
 class KeyClass(Enum):
     """How strongly a key names a credential, which decides what values under it are redacted.
 
@@ -73,6 +77,17 @@ def is_mixed(text: str) -> bool:
 def is_placeholder(text: str) -> bool:
     """Return True for `***`, `<your-key>`, `$NAME`, `null`, an earlier redaction and the like."""
     return patterns.PLACEHOLDER.match(text) is not None
+
+
+def is_example(text: str) -> bool:
+    """Return True for a token of documentation.
+
+    Examples: `AKIA…EXAMPLE`, `sk_live_your_key_here`, or a prefix followed by nothing but x or 0.
+    """
+    filled = len(text) - len(text.rstrip(_FILLERS))
+    return (filled >= _SHORTEST_FILLED and (2 * filled >= len(text) or filled >= 16)) or (
+        patterns.EXAMPLE.search(text) is not None
+    )
 
 
 def is_secret(value: str, key_class: KeyClass, *, quoted: bool = True, operator: str = "=") -> bool:
