@@ -101,3 +101,33 @@ def test_every_sample_line_becomes_a_step() -> None:
     assert len(events) == 11
     assert [event.tool_name for event in events if event.supersedes] == ["classify_intent"]
     assert sum(event.outcome == "failure" for event in events) == 4
+
+
+def test_a_line_as_the_readme_shows_it_is_a_step() -> None:
+    line = {
+        "name": "market_scan",
+        "context": {"symbol": "PEAR"},
+        "duration_ms": 42.1,
+        "outcome": "ok",
+        "logs": [{"_t": 1.0, "price": 3}],
+    }
+    [step] = events_of("/srv/traces/seller_20260621_000000.jsonl", [line])
+    assert (step.tool_name, step.duration_ms, step.outcome) == ("market_scan", 42.1, "success")
+    assert step.agent_name == "seller"
+
+
+def test_a_snapshot_says_model_version_and_run_of_the_session() -> None:
+    line = {
+        "agent": "seller",
+        "session_id": "20260621_000000",
+        "saved_at": "2026-06-21T00:00:05Z",
+        "meta": {"model": "gpt-5", "version": "1.2", "run_id": "r-7"},
+        "steps": [{"name": "market_scan"}],
+    }
+    [snapshot] = events_of("/srv/traces/seller_20260621_000000.json", [line])
+    [step] = events_of(
+        "/srv/traces/seller_20260621_000000.jsonl",
+        [{"name": "a", "context": {}, "duration_ms": 1, "outcome": "ok", "logs": []}],
+    )
+    assert (snapshot.model, snapshot.agent_version, snapshot.trace_id) == ("gpt-5", "1.2", "r-7")
+    assert snapshot.conversation_id == step.conversation_id

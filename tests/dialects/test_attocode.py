@@ -12,7 +12,7 @@ import pytest
 
 from tests.dialects.golden import FIXTURES
 from tests.dialects.mapping import events_of, sample
-from tracesidecar.dialects.attocode.dialect import DIALECT
+from tracesidecar.dialects.attocode.dialect import DIALECT, KINDS
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.file_name import FileName
 
@@ -220,3 +220,37 @@ def test_what_is_remembered_of_a_file_is_bounded() -> None:
             state,
         )
     assert len(state.models) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "column", "value"),
+    [
+        ("plan_created", {"goal": "plant pears", "steps": 3}, "text", "plant pears"),
+        ("plan_step_complete", {"step": "dig", "success": True}, "outcome", "success"),
+        ("budget_warning", {"status": "warning", "message": "80%"}, "finish_reason", "warning"),
+        ("file_change", {"path": "/srv/a.md", "action": "edit"}, "file_path", "/srv/a.md"),
+        ("quality_check", {"passed": False}, "outcome", "failure"),
+        ("mcp_connect", {"server": "garden"}, "connector", "garden"),
+        ("mode_change", {"from_mode": "plan", "to_mode": "act"}, "text", "act"),
+        ("swarm_conflict", {"file_path": "/srv/b.md", "symbol": "x"}, "file_path", "/srv/b.md"),
+        ("swarm_failure_attribution", {"cause": "frost"}, "text", "frost"),
+        ("llm_request", {"model": "claude-opus-4-8"}, "model", "claude-opus-4-8"),
+        ("recovery", {"error": "frost"}, "error_message", "frost"),
+    ],
+)
+def test_what_bookkeeping_says_is_in_columns(
+    kind: str, data: dict[str, object], column: str, value: object
+) -> None:
+    line = {"event_id": "e1", "kind": kind, "timestamp": 1780000000.0, "session_id": "s"}
+    [event] = events_of("/x/.attocode/traces/s.jsonl", [{**line, "iteration": 4, "data": data}])
+    assert getattr(event, column) == value
+    assert (event.event_kind, event.iteration) == ("state", 4)
+
+
+def test_every_documented_kind_has_its_category() -> None:
+    categories = set()
+    for kind in KINDS:
+        line = {"event_id": "e1", "kind": kind, "timestamp": 1780000000.0, "session_id": "s"}
+        [event] = events_of("/x/.attocode/traces/s.jsonl", [line])
+        categories.add(event.category)
+    assert len(categories) == 16

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 
 from tests.dialects.golden import FIXTURES
 from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
+from tracesidecar.encode.content import Narrowing
+from tracesidecar.encode.formats import encoder_for
 
 DAY = "/srv/agent/traces/traces-2026-05-04.jsonl"
 
@@ -168,3 +171,62 @@ def test_every_sample_line_becomes_what_it_is() -> None:
         event.event_kind for event in events_of(DAY, sample("machina-exporter-edge.jsonl"))
     )
     assert (edge["unknown"], edge["model_call"]) == (1, 1)
+
+
+def test_who_created_which_work_order_is_in_columns_of_every_format() -> None:
+    # its documentation asks that; the action was `unknown`, without connector, asset and user
+    line = {
+        "timestamp": "2026-05-04T08:00:11.000000Z",
+        "action": "cmms.create_work_order",
+        "connector": "cmms",
+        "asset_id": "P-201",
+        "operation": "create",
+        "input_summary": "",
+        "output_summary": "WO-1",
+        "duration_ms": 80.0,
+        "success": True,
+        "error": "",
+        "metadata": {"user_id": "maria", "priority": "high"},
+        "conversation_id": "conv-7f",
+    }
+    [event] = events_of("/srv/traces/traces-2026-05-04.jsonl", [line])
+    assert (event.event_kind, event.tool_name, event.outcome) == (
+        "tool_call",
+        "cmms.create_work_order",
+        "success",
+    )
+    assert (event.connector, event.asset_id, event.user_id, event.conversation_id) == (
+        "cmms",
+        "P-201",
+        "maria",
+        "conv-7f",
+    )
+    event.ingest_time = event.event_time
+    narrowed = Narrowing("actions", b"the key of this installation....").narrow(event)
+    for each in (event, narrowed):
+        document = msgspec.json.decode(encoder_for("ecs")(each, "machina"))
+        assert document["event"]["action"] == "cmms.create_work_order"
+        assert document["user"]["id"] == "maria"
+        for form in ("ecs", "ocsf", "cef", "leef", "otlp"):
+            record = encoder_for(form)(each, "machina").decode()
+            for said in ("cmms.create_work_order", "P-201", "maria", "conv-7f"):
+                assert said in record, form
+
+
+def test_a_total_without_its_parts_is_the_input() -> None:
+    line = {
+        "timestamp": "2026-05-04T08:00:11.000000Z",
+        "action": "llm_call",
+        "connector": "",
+        "asset_id": "",
+        "operation": "complete",
+        "output_summary": "",
+        "duration_ms": 0.0,
+        "success": True,
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "total_tokens": 150,
+        "model": "openai/gpt-4o",
+    }
+    [call] = events_of("/srv/traces/traces-2026-05-04.jsonl", [line])
+    assert (call.input_tokens, call.output_tokens, call.usage_scope) == (150, 0, "call")

@@ -13,10 +13,21 @@ import msgspec
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event, Outcome
 from tracesidecar.dialects.file_name import FileName
-from tracesidecar.dialects.parsing import JsonObject, as_json, milliseconds_between, real, text, utc
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    fields,
+    milliseconds_between,
+    real,
+    text,
+    utc,
+)
 from tracesidecar.dialects.truncate import shorten_id
 
-_KEYS = frozenset(("name", "context", "finished_at", "outcome", "logs"))
+_KEYS = frozenset(("name", "outcome", "logs"))
+_MORE_KEYS = frozenset(("context", "duration_ms", "finished_at"))
+"""The README shows a line without start, end and error; at least two of these are in each."""
+_SNAPSHOT_KEYS = frozenset(("agent", "session_id", "saved_at", "steps"))
 _FILE = re.compile(r"(.{1,200})_\d{8}_\d{6}")
 """`{agent}_{session_id}.jsonl`; the name of the agent may have underscores too."""
 _OUTCOMES: dict[str, Outcome] = {"ok": "success", "error": "failure"}
@@ -33,7 +44,10 @@ class State(msgspec.Struct):
 
 
 class Line(msgspec.Struct):
-    """A step; `started_at` and `duration_ms` are null if it was never started."""
+    """A step; `started_at` and `duration_ms` are null if it was never started.
+
+    The last members are those of a snapshot: what a session had until it was saved.
+    """
 
     name: object = None
     context: object = None
@@ -43,6 +57,10 @@ class Line(msgspec.Struct):
     outcome: object = None
     error: object = None
     logs: object = None
+    agent: object = None
+    saved_at: object = None
+    meta: object = None
+    steps: object = None
 
 
 _decode = msgspec.json.Decoder(Line).decode
@@ -55,13 +73,17 @@ def begin(file: FileName) -> State:
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
-    """Recognise a line that has all members of a step."""
-    return line.keys() >= _KEYS
+    """Recognise the members of a step that its documentation shows, or those of a snapshot."""
+    if line.keys() >= _SNAPSHOT_KEYS:
+        return isinstance(line["steps"], list)
+    return line.keys() >= _KEYS and len(_MORE_KEYS & line.keys()) > 1
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
     """Map a step to one event; a step that comes again supersedes its first line."""
     step = _decode(data)
+    if step.steps is not None:
+        return (_snapshot(step, state),)
     started, finished = utc(step.started_at), utc(step.finished_at)
     took = real(step.duration_ms)
     name = text(step.name)
@@ -82,6 +104,22 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
             agent_name=state.agent,
             supersedes=_is_repeated(identity, state) or None,
         ),
+    )
+
+
+def _snapshot(line: Line, state: State) -> Event:
+    """Map a snapshot to what it says of the session: its steps are in the lines already."""
+    meta = fields(line.meta)
+    return Event(
+        event_kind="state",
+        conversation_id=state.conversation,
+        event_time=utc(line.saved_at),
+        operation_name="snapshot",
+        text=as_json(line.meta or None),
+        model=text(meta.get("model")),
+        trace_id=text(meta.get("run_id")),
+        agent_name=text(line.agent) or state.agent,
+        agent_version=text(meta.get("version")),
     )
 
 

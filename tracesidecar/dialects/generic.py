@@ -45,6 +45,10 @@ _NATIVE = ("uuid", "event_id")
 """`id` is not one of them: it may not be the line's own, and rows with the same id are one row."""
 _MODEL = ("model", "model_name", "model_id", "modelId")
 _USAGES = ("usage", "token_usage", "usage_metadata", "usageMetadata")
+_KNOWN_USAGES = frozenset(_USAGES)
+_INPUT = ("input_tokens", "prompt_tokens", "inputTokens", "promptTokenCount")
+_OUTPUT = ("output_tokens", "completion_tokens", "outputTokens", "candidatesTokenCount")
+_TOKENS = frozenset((*_INPUT, *_OUTPUT))
 _COSTS = ("cost_usd", "costUSD", "total_cost_usd")
 _ROLES: dict[str, tuple[str, EventKind]] = {
     "user": ("user", "user_message"),
@@ -94,12 +98,13 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
         event_time=next((time for key in _TIME if (time := utc(members.get(key)))), None),
         role=_role(members, message),
         text=_text(members) or _text(message),
-        model=_first(members, _MODEL) or _first(message, _MODEL) or _first(about, _MODEL),
+        model=_first(members, _MODEL) or _first(message or about, _MODEL),
         duration_ms=real(members.get("duration_ms")),
         error_message=plain_text(members.get("error")) or text(at(members, "error", "message")),
         cwd=text(members.get("cwd")),
     )
-    _usage(event, _find_usage(members, message, about))
+    if usage := _find_usage(members, message, about):
+        _usage(event, usage)
     if event.role == "tool":
         _set_tool_result(event, members)
     requested = members.get("tool_calls") or message.get("tool_calls")
@@ -128,10 +133,11 @@ def _take_header(event: Event, state: State) -> None:
 def _find_usage(*parts: JsonObject) -> JsonObject:
     """Return the usage of a line: an object with one of the usual names, else the line itself."""
     for part in parts:
-        for key in _USAGES:
-            if found := fields(part.get(key)):
-                return found
-    return parts[0]
+        if part and not _KNOWN_USAGES.isdisjoint(part):
+            for key in _USAGES:
+                if found := fields(part.get(key)):
+                    return found
+    return {} if _TOKENS.isdisjoint(parts[0]) else parts[0]
 
 
 def _cost(*parts: JsonObject) -> float | None:
@@ -177,7 +183,7 @@ def _usage(event: Event, usage: JsonObject) -> None:
     """
     read = _count_first(usage, "cache_read_input_tokens", "cache_read_tokens")
     created = _count_first(usage, "cache_creation_input_tokens", "cache_creation_tokens")
-    given = _count_first(usage, "input_tokens", "prompt_tokens", "inputTokens", "promptTokenCount")
+    given = _count_first(usage, *_INPUT)
     event.input_tokens = None if given is None else total(given, read, created)
     within = (
         at(usage, "prompt_tokens_details", "cached_tokens"),
@@ -188,9 +194,7 @@ def _usage(event: Event, usage: JsonObject) -> None:
     cached = next((found for each in within if (found := count(each)) is not None), None)
     event.cache_read_input_tokens = read if read is not None else cached
     event.cache_creation_input_tokens = created
-    event.output_tokens = _count_first(
-        usage, "output_tokens", "completion_tokens", "outputTokens", "candidatesTokenCount"
-    )
+    event.output_tokens = _count_first(usage, *_OUTPUT)
     thoughts = count(usage.get("thoughtsTokenCount"))
     if thoughts is not None:
         event.output_tokens = total(event.output_tokens, thoughts)

@@ -262,11 +262,6 @@ class _FileMapper:
         ]
         for each in mapped:
             self._relate(each)
-            for event in each.events:
-                if event.usage_scope is not None or event.duration_ms is not None:
-                    self._doubt(event)
-                elif event.input_tokens is not None or event.output_tokens is not None:
-                    self.observe(self.dialect.name, UNPLACED_USAGE)
         truncated = [truncate_columns(event, len(each.line)) for event, _, each in placed]
         raws = [raw_column(each.line, self.dialect.bulky) for each in mapped]
         for event, _, each in placed:
@@ -302,8 +297,9 @@ class _FileMapper:
                     event.user_source = "line"
                 elif owner is not None:
                     event.user_id, event.user_source = owner, "home"
-                if event.project is None and (event.git_repository or event.cwd) is not None:
-                    event.project = name_project(event.git_repository or event.cwd or "")
+                place = event.git_repository or event.cwd
+                if place is not None and event.project is None:
+                    event.project = name_project(place)
                 event.generation, event.processed_by = self.file.generation, shared.processed_by
             if all(event.raw is None for event in events):
                 events[0].raw = raw
@@ -322,13 +318,18 @@ class _FileMapper:
         for event in mapped.events:
             if event.tool_arguments is not None:
                 set_target(event)
+            if event.usage_scope is not None or event.duration_ms is not None:
+                self._doubt(event)
+            elif event.input_tokens is not None or event.output_tokens is not None:
+                self.observe(self.dialect.name, UNPLACED_USAGE)
             if event.event_kind == "tool_call" and call is not None:
                 # the message that asks for a tool is the model's answer
                 if event.api_call_id is None and event.native_id == call.native_id is not None:
                     event.api_call_id = call.api_call_id
             elif call is None and event.api_call_id is not None:
                 call = event
-            join_result(event, mapped.position.offset, self.file.calls)
+            if event.tool_call_id is not None:
+                join_result(event, event.tool_call_id, mapped.position.offset, self.file.calls)
 
     def _doubt(self, event: Event) -> None:
         """Do not believe what no call can have; count it."""

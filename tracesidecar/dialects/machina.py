@@ -24,6 +24,8 @@ from tracesidecar.dialects.parsing import (
 _KEYS = frozenset(("action", "connector", "operation", "output_summary", "duration_ms"))
 _CUT = "...[truncated]"
 _ERROR_RESULT = "{'error':"
+_NAMED_ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}(?:\.[A-Za-z][A-Za-z0-9_-]{0,63}){1,3}")
+_USERS = ("user_id", "user", "actor", "requested_by")
 _CONVERSATION_FILE = re.compile(r"\d{4}-\d{2}-\d{2}_(.{1,200})")
 """The documented name of a file.
 
@@ -38,7 +40,7 @@ class State(msgspec.Struct):
 
 
 class Line(msgspec.Struct):
-    """An action; the last seven members came with version 0.3.
+    """An action; the last members came with version 0.3.
 
     A member is never null: "" and 0 also mean that there is no value.
     """
@@ -59,6 +61,7 @@ class Line(msgspec.Struct):
     completion_tokens: object = None
     usd_cost: object = None
     model: object = None
+    total_tokens: object = None
 
 
 _decode = msgspec.json.Decoder(Line).decode
@@ -84,6 +87,8 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
         return _tool_call(line, state)
     event = _base_event(line, state)
     shape = _SHAPES.get(action)
+    if shape is None and _NAMED_ACTION.fullmatch(action):
+        shape = _action_by_name
     if shape is None:
         raise UnknownType(action, event)
     shape(event, line)
@@ -107,7 +112,25 @@ def _base_event(line: Line, state: State) -> Event:
         error_message=text(line.error),
         agent_name="machina",
         truncated=_is_cut(line.input_summary, line.output_summary) or None,
+        connector=text(line.connector),
+        asset_id=text(line.asset_id),
+        user_id=_user(line.metadata),
     )
+
+
+def _user(metadata: object) -> str | None:
+    known = fields(metadata)
+    return next((user for key in _USERS if (user := text(known.get(key)))), None)
+
+
+def _action_by_name(event: Event, line: Line) -> None:
+    """Set the columns of an action of a connector: `cmms.create_work_order` is done by then."""
+    event.event_kind = "tool_call"
+    event.tool_name = event.operation_name
+    event.tool_type = tool_type(event.tool_name)
+    event.connector = event.connector or (event.tool_name or "").partition(".")[0]
+    event.tool_arguments = text(line.input_summary) or as_json(fields(line.metadata) or None)
+    event.tool_result, event.text = event.text, None
 
 
 def _model_call(event: Event, line: Line) -> None:
@@ -119,6 +142,9 @@ def _model_call(event: Event, line: Line) -> None:
     event.operation_name = "chat"
     model = text(line.model)
     given, written = count(line.prompt_tokens), count(line.completion_tokens)
+    if not given and not written:
+        # a figure without its parts; most of a call is what it reads
+        given = count(line.total_tokens) or given
     if model is None and not given and not written:
         event.event_kind = "span" if event.outcome == "success" else "model_call"
         return
@@ -192,6 +218,9 @@ def _tool_call(line: Line, state: State) -> Sequence[Event]:
         tool_arguments=text(line.input_summary),
         agent_name="machina",
         truncated=_is_cut(line.input_summary) or None,
+        connector=result.connector,
+        asset_id=result.asset_id,
+        user_id=result.user_id,
     )
     return (call, result)
 

@@ -112,15 +112,13 @@ def find_patched_files(patch: str) -> Sequence[str]:
     return list(dict.fromkeys(_PATCHED_FILE.findall(patch)))
 
 
-def join_result(event: Event, offset: int, calls: OpenCalls) -> None:
+def join_result(event: Event, call_id: str, offset: int, calls: OpenCalls) -> None:
     """Remember a call; give a result what its call said, and the time since.
 
     `offset` is that of the line: a line that has both says nothing of the time between.
     """
-    if event.tool_call_id is None:
-        return
-    key = shorten_id(f"{event.conversation_id}\0{event.tool_call_id}")
     if event.event_kind == "tool_call":
+        key = shorten_id(f"{event.conversation_id}\0{call_id}")
         if key not in calls and len(calls) >= OPEN_CALLS:
             del calls[next(iter(calls))]
         command, file_path, url = map(_shorten, (event.command, event.file_path, event.url))
@@ -136,7 +134,7 @@ def join_result(event: Event, offset: int, calls: OpenCalls) -> None:
             or url is not event.url,
         )
     elif event.event_kind == "tool_result":
-        call = calls.pop(key, None)
+        call = calls.pop(shorten_id(f"{event.conversation_id}\0{call_id}"), None)
         if call is not None:
             _add_call(event, call, offset)
 

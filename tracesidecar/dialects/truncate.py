@@ -75,6 +75,7 @@ _SHORT = tuple(
     if column.type == "string" and not column.values and column.name not in (*_LONG, *_IDS, *_OURS)
 )
 _read_ids = attrgetter(*_IDS)
+_read_long = attrgetter(*_LONG)
 _read_short = attrgetter(*_SHORT)
 _CARRIED_TEXT = frozenset(
     ("cwd", "repository", "branch", "version", "program", "provider", "model")
@@ -103,8 +104,9 @@ def truncate_columns(event: Event, line_bytes: int) -> bool:
     Its line has `line_bytes`. Ids that are too long are hashed, which does not count.
     """
     is_truncated = _shorten_columns(event, line_bytes)
-    for column in _LONG:
-        value: str | None = getattr(event, column)
+    if line_bytes * 8 <= TEXT_BYTES:
+        return is_truncated  # nothing grows as much, and what is carried is short
+    for column, value in zip(_LONG, _read_long(event), strict=True):
         if (
             value is not None
             and len(value) * 4 > TEXT_BYTES

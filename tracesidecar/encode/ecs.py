@@ -49,9 +49,11 @@ TYPES = {
 }
 """Kind of event → type, for kinds whose type does not depend on the tool."""
 
+_ACTIONS = frozenset(("tool_call", "tool_result"))
 _NAMES = {column.name: column.ecs for column in COLUMNS}
 
 COLUMN_MAPPING: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.items()} | {
+    "event_kind": "`event.action`; of a named action (`cmms.create_work_order`), its name",
     "schema_version": "`tracesidecar.schema_version`; `ecs.version` is that of ECS",
     "duration_ms": "`event.duration`, in nanoseconds",
     "input_tokens": (
@@ -89,6 +91,7 @@ _PATHS: dict[str, FieldPath] = {
     name: split_path(name)
     for name in (
         "ecs.version",
+        "event.action",
         "event.kind",
         "event.module",
         "event.dataset",
@@ -142,6 +145,8 @@ def _convert(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     yield "event.duration", count_duration(event.duration_ms, 1_000_000)
     yield "service.name", event.agent_name
     yield "tracesidecar.schema_version", event.schema_version
+    if event.event_kind in _ACTIONS and "." in (event.operation_name or ""):
+        yield "event.action", event.operation_name
     yield from _classify(event)
     yield _usage(event, event.input_tokens) + ".input_tokens", event.input_tokens
     yield _usage(event, event.output_tokens) + ".output_tokens", event.output_tokens

@@ -56,6 +56,49 @@ class Line(msgspec.Struct):
     duration_ms: object = None
 
 
+_CATEGORIES = {
+    "session": "session",
+    "iteration": "iteration",
+    "llm": "llm",
+    "tool": "tool",
+    "budget": "budget",
+    "compaction": "compaction",
+    "context": "compaction",
+    "subagent": "subagent",
+    "swarm": "swarm",
+    "plan": "plan",
+    "quality": "quality",
+    "learning": "quality",
+    "error": "error",
+    "recovery": "error",
+    "mode": "mode",
+    "mcp": "mcp",
+    "file": "file",
+    "checkpoint": "checkpoint",
+}
+"""First word of a kind → category; every other kind is `custom`."""
+_TEXTS = (
+    "message",
+    "description",
+    "reason",
+    "reasoning",
+    "decision",
+    "goal",
+    "task",
+    "step",
+    "summary",
+    "content",
+    "resolution",
+    "cause",
+    "evidence",
+    "to_mode",
+    "mode",
+    "name",
+    "label",
+    "checkpoint_id",
+    "symbol",
+)
+"""Members in which bookkeeping says what it is about, the most telling first."""
 _Fill = Callable[[Event, JsonObject, State], None]
 
 _decode = msgspec.json.Decoder(Line).decode
@@ -74,7 +117,7 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
     if kind is None:
         return legacy.map_line(data, state)
     event = _base_event(line, kind, state)
-    fill = _KINDS.get(kind)
+    fill = KINDS.get(kind)
     if fill is None:
         raise UnknownType(kind, event)
     fill(event, fields(line.data), state)
@@ -99,8 +142,11 @@ def _base_event(line: Line, kind: str, state: State) -> Event:
         operation_name=kind,
         text=text(data.get("message")) or text(at(data, "metadata", "message")),
         agent_name="attocode",
+        agent_id=text(data.get("agent_id")),
+        category=_CATEGORIES.get(kind.partition("_")[0], "custom"),
+        iteration=count(line.iteration),
     )
-    iteration = count(line.iteration)
+    iteration = event.iteration
     if kind == "iteration_start":
         state.iteration, state.iteration_id = iteration, event.native_id
     elif event.parent_id is None and iteration is not None and iteration == state.iteration:
@@ -108,8 +154,23 @@ def _base_event(line: Line, kind: str, state: State) -> Event:
     return event
 
 
-def _state(event: Event, _data: JsonObject, _state: State) -> None:
+def _state(event: Event, data: JsonObject, _state: State) -> None:
+    """Set the columns that bookkeeping has: what it says, of what, and how that ended."""
     event.event_kind = "state"
+    event.text = event.text or next((said for key in _TEXTS if (said := text(data.get(key)))), None)
+    event.model = text(data.get("model"))
+    event.file_path = (
+        text(data.get("file_path")) or text(data.get("path")) or text(data.get("file"))
+    )
+    event.connector = text(data.get("server")) or text(data.get("server_name"))
+    event.tool_name = text(data.get("tool"))
+    event.finish_reason = text(data.get("status")) or text(data.get("action"))
+    if (passed := data.get("passed", data.get("success"))) in (True, False):
+        event.outcome = "success" if passed else "failure"
+    if (error := data.get("error")) is not None:
+        event.outcome, event.error_message = "failure", as_json(error)
+        event.error_type = text(data.get("error_type")) or event.operation_name
+    _set_cost(event, data.get("cost"), "cumulative")
 
 
 def _session_start(event: Event, data: JsonObject, state: State) -> None:
@@ -266,7 +327,7 @@ _AGENT_RUNS = (
     "subagent_spawn subagent_complete subagent_error subagent_timeout swarm_task_start "
     "swarm_task_complete swarm_task_failed"
 )
-_KINDS: dict[str, _Fill] = {
+KINDS: dict[str, _Fill] = {
     **dict.fromkeys(_STATES.split(), _state),
     **dict.fromkeys(_AGENT_RUNS.split(), _agent_run),
     "session_start": _session_start,
