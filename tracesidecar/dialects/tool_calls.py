@@ -176,7 +176,8 @@ def _file(found: _Arguments) -> str | None:
 
 
 def _first(read: Callable[[object], str | None], *values: object) -> str | None:
-    return next((found for value in values if (found := read(value)) is not None), None)
+    said = (value for value in values if value is not None)
+    return next((found for value in said if (found := read(value)) is not None), None)
 
 
 def _first_of(value: object) -> str | None:

@@ -29,7 +29,7 @@ from tracesidecar.pipeline.salvage import Salvage, salvage
 from tracesidecar.pipeline.salvage_records import salvage_records
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
 from tracesidecar.pipeline.successors import Carried, carry_over
-from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.pipeline.worker_context import MARKED_AT_ONCE, Landmarks, WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
 from tracesidecar.sanitize import printable
 from tracesidecar.sinks import Receipt, RecordKeeper, Store
@@ -39,9 +39,6 @@ P = ParamSpec("P")
 
 PAUSE_SECONDS = 1.0
 """How long to wait for a journal that cannot be written, or for a file that may come back."""
-
-MARKED_AT_ONCE = 64
-"""How many files get landmarks in one step of the worker."""
 
 AWAY_SECONDS = 120.0
 """How long a plan waits for a file system that is away, while other files wait for the plan."""
@@ -80,13 +77,21 @@ class Shipper:
         self._clock = clock
 
     async def ship(
-        self, sink: SinkState, prepared: PreparedBatch, lost: tuple[LostBytes, ...] = ()
+        self,
+        sink: SinkState,
+        prepared: PreparedBatch,
+        lost: tuple[LostBytes, ...] = (),
+        *,
+        landmarks: Landmarks | None = None,
     ) -> Committed:
-        """Plan, send, commit; `lost` is passed over by the commit."""
+        """Plan, send, commit; `lost` is passed over by the commit.
+
+        `landmarks` are those of the batch's first files, if they were made with it.
+        """
         rejected: tuple[QuarantinedLine, ...] = ()
         if prepared.batch is not None:
-            landmarks = await self._make_landmarks(prepared)
-            await self._write(sink, self._journal.plans.save, prepared.plan, landmarks)
+            marks = await self._make_landmarks(prepared, landmarks)
+            await self._write(sink, self._journal.plans.save, prepared.plan, marks)
             self._at("planned")
             self._at("sending")
             records = await sink.delivery.send(prepared.batch)
@@ -106,10 +111,10 @@ class Shipper:
             self._report_repeats(fresh)
         return Committed(late.reached, quarantined)
 
-    async def _make_landmarks(self, prepared: PreparedBatch) -> dict[int, bytes]:
+    async def _make_landmarks(self, prepared: PreparedBatch, made: Landmarks | None) -> Landmarks:
         """Make the landmarks of the files in a batch, some at a time."""
-        segments, landmarks = list(prepared.reached), dict[int, bytes]()
-        for first in range(0, len(segments), MARKED_AT_ONCE):
+        segments, landmarks = list(prepared.reached), dict(made or {})
+        for first in range(0 if made is None else MARKED_AT_ONCE, len(segments), MARKED_AT_ONCE):
             some = segments[first : first + MARKED_AT_ONCE]
             landmarks |= await self._worker.run(WorkerContext.mark, some)
         return landmarks

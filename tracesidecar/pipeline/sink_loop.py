@@ -122,8 +122,8 @@ class SinkLoop:
             return not sink.is_finishing and (
                 not sink.is_draining or sink.redrives.is_due or last.has_more
             )
-        prepared = await self._worker.run(WorkerContext.close_batch, sink.name)
-        await self._acknowledge(await self._shipper.ship(sink, prepared))
+        prepared, landmarks = await self._worker.run(WorkerContext.close_and_mark, sink.name)
+        await self._acknowledge(await self._shipper.ship(sink, prepared, landmarks=landmarks))
         sink.lead.end_sending()
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from tracesidecar.batch import PreparedBatch
@@ -23,6 +24,12 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.tail.tailer import Tailer
 
 T = TypeVar("T")
+
+Landmarks = dict[int, bytes]
+"""The landmarks of segments, by their ids."""
+
+MARKED_AT_ONCE = 64
+"""How many files get landmarks in one step."""
 
 
 class WorkerContext:
@@ -121,8 +128,13 @@ class WorkerContext:
         """Close a sink's batch, as `BatchFiller.close`."""
         return self.filler.close(name)
 
-    def mark(self, segments: Iterable[int]) -> dict[int, bytes]:
-        """Make landmarks of segments, as `Tailer.mark`."""
+    def close_and_mark(self, name: str) -> tuple[PreparedBatch, Landmarks]:
+        """Close a sink's batch, and make landmarks of its first files."""
+        prepared = self.close_batch(name)
+        return prepared, self.mark(islice(prepared.reached, MARKED_AT_ONCE))
+
+    def mark(self, segments: Iterable[int]) -> Landmarks:
+        """Make landmarks of segments, as `Tailer.mark`; of few at a time, each takes a read."""
         return self.tailer.mark(segments)
 
     def commit(
