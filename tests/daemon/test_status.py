@@ -360,6 +360,19 @@ def test_a_file_with_the_name_of_the_socket_is_not_removed(tmp_path: Path) -> No
     assert (tmp_path / "status.sock").read_bytes() == b"content"
 
 
+def test_no_socket_is_made_or_removed_through_a_link_of_another_user(tmp_path: Path) -> None:
+    """Who may rename the state directory may put a link in its place, while the daemon runs."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to make a link of another user")
+    (precious := tmp_path / "precious").mkdir()
+    (precious / "status.sock").symlink_to("nowhere")
+    (state := tmp_path / "state").symlink_to(precious)
+    os.chown(state, 10001, 10001, follow_symlinks=False)
+    with pytest.raises(OSError, match="link"):
+        listen(str(state))
+    assert (precious / "status.sock").is_symlink()
+
+
 def test_another_program_at_the_socket_is_not_believed(tmp_path: Path) -> None:
     def answer(server: socket.socket, *answers: bytes) -> None:
         for each in answers:

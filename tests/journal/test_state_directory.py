@@ -315,6 +315,25 @@ def test_a_journal_that_was_put_in_the_place_of_ours_is_neither_used_nor_changed
     assert not (volume / "lock").exists()
 
 
+@needs_root
+def test_nothing_is_written_through_a_link_in_the_place_of_the_directory_that_was_moved_away(
+    volume: Path,
+) -> None:
+    """Seen: root made `deliveries.json` in a folder that only root may write to."""
+    (precious := volume / "of-root").mkdir()
+    state = volume / "state"
+    state.mkdir(0o700)
+    journal = Journal.open(str(state))
+    journal.note_deliveries({"lake": "directory:/lake"})
+    moved = state.rename(volume / "elsewhere")
+    state.symlink_to(precious)
+    os.chown(state, USER, USER, follow_symlinks=False)
+    with pytest.raises(StateError, match=f"was moved to {moved}"):
+        journal.file.require()
+    journal.close()
+    assert list(precious.iterdir()) == []
+
+
 def test_a_journal_that_is_swapped_while_sqlite_opens_it_is_not_used(tmp_path: Path) -> None:
     (journal := tmp_path / "journal.sqlite").touch()
     (other := tmp_path / "other.sqlite").touch()

@@ -18,9 +18,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tracesidecar.directories import open_trusted_directory
 from tracesidecar.introspect.status import StatusReport
 
 SOCKET_NAME = "status.sock"
+_MODE = 0o600
+_DESCRIPTORS = "/proc/self/fd"
 ANSWER_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 << 20
 MAX_ADDRESS_BYTES = 103
@@ -50,11 +53,16 @@ def listen(state_directory: str) -> socket.socket:
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         # Linux creates the file with the mode of the socket, so at no moment it is open to others
-        os.fchmod(server.fileno(), 0o600)
-        remove(state_directory)
-        with _address(state_directory) as address:
-            server.bind(address)
-            os.chmod(address, 0o600)
+        os.fchmod(server.fileno(), _MODE)
+        folder = open_trusted_directory(state_directory)
+        try:
+            _remove(folder)
+            with _address(state_directory, folder) as address:
+                server.bind(address)
+                if stat.S_IMODE(os.lstat(address).st_mode) != _MODE:  # not Linux
+                    os.chmod(address, _MODE)
+        finally:
+            os.close(folder)
         server.listen()
         server.setblocking(False)
     except OSError:
@@ -75,18 +83,26 @@ def is_missing(state_directory: str) -> bool:
     return os.path.isdir(state_directory) and not os.path.lexists(path)
 
 
-def remove(state_directory: str, *, only: tuple[int, int] | None = None) -> None:
+def remove(state_directory: str, *, only: tuple[int, int] | None) -> None:
     """Remove the socket's file if it is there, and if `only` is given, only that very socket.
 
     A state directory may be moved while its daemon runs, and another daemon may make a new one in
     its place: that one's socket must stay.
     """
-    path = os.path.join(state_directory, SOCKET_NAME)
+    folder = open_trusted_directory(state_directory)
+    try:
+        _remove(folder, only)
+    finally:
+        os.close(folder)
+
+
+def _remove(folder: int, only: tuple[int, int] | None = None) -> None:
+    """Remove a socket or link from an open directory; if `only` is given, that very one."""
     with suppress(FileNotFoundError):
-        mode = os.lstat(path).st_mode
-        is_ours = stat.S_ISSOCK(mode) or stat.S_ISLNK(mode)  # else it is a person's file
-        if is_ours and (only is None or identify(state_directory) == only):
-            os.unlink(path)
+        status = os.lstat(SOCKET_NAME, dir_fd=folder)
+        is_ours = stat.S_ISSOCK(status.st_mode) or stat.S_ISLNK(status.st_mode)
+        if is_ours and only in (None, (status.st_dev, status.st_ino)):  # else a person's file
+            os.unlink(SOCKET_NAME, dir_fd=folder)
 
 
 def encode_answer(answer: StatusReport | ReportFailure) -> bytes:
@@ -143,18 +159,23 @@ def _read(client: socket.socket, deadline: float) -> bytes:
 
 
 @contextmanager
-def _address(state_directory: str) -> Iterator[str]:
-    """Yield a path of the socket that fits into an address.
+def _address(state_directory: str, folder: int | None = None) -> Iterator[str]:
+    """Yield a path of the socket that fits into an address, in `folder` if that is given.
 
     A state directory may have a longer path than the address of a Unix socket holds. Linux has a
-    short name for it: through the descriptor of the open directory in /proc.
+    short name for it, which also is that of the very directory: through its descriptor in /proc.
     """
     path = os.path.join(state_directory, SOCKET_NAME)
-    if len(os.fsencode(path)) <= MAX_ADDRESS_BYTES:
+    is_short = len(os.fsencode(path)) <= MAX_ADDRESS_BYTES
+    if is_short and (folder is None or not os.path.isdir(_DESCRIPTORS)):
         yield path
         return
-    directory = os.open(state_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(
+        state_directory if folder is None else ".",
+        os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC,
+        dir_fd=folder,
+    )
     try:
-        yield f"/proc/self/fd/{directory}/{SOCKET_NAME}"
+        yield f"{_DESCRIPTORS}/{directory}/{SOCKET_NAME}"
     finally:
         os.close(directory)

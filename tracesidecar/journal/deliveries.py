@@ -12,11 +12,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tracesidecar.directories import open_regular
+from tracesidecar.directories import open_regular, open_trusted_directory
 from tracesidecar.journal.private_file import make_private_file
 from tracesidecar.journal.sinks import SinkRow
 
 FILE_NAME = "deliveries.json"
+_NEW_NAME = f"{FILE_NAME}.new"
+_MOST_BYTES = 16 << 20
 
 
 class Deliveries(msgspec.Struct, frozen=True):
@@ -59,21 +61,28 @@ def load_deliveries(state_directory: str) -> Deliveries:
     try:
         # what is no regular file is not opened: a FIFO would be waited for
         with open(open_regular(os.path.join(state_directory, FILE_NAME)), "rb") as file:
-            return msgspec.json.decode(file.read(), type=Deliveries)
-    except (OSError, msgspec.DecodeError):
+            return msgspec.json.decode(file.read(_MOST_BYTES), type=Deliveries)
+    except (OSError, msgspec.DecodeError, RecursionError):
         return Deliveries()
 
 
 def save_deliveries(state_directory: str, deliveries: Deliveries) -> None:
-    """Replace the file, durably."""
-    path = os.path.join(state_directory, FILE_NAME)
-    descriptor = make_private_file(f"{path}.new")
+    """Replace the file, durably.
+
+    Raise OSError if that is not possible, or if a link of somebody else leads to the directory: who
+    may rename it may put a link in its place.
+    """
+    folder = open_trusted_directory(state_directory)
     try:
-        os.write(descriptor, msgspec.json.encode(deliveries) + b"\n")
-        os.fsync(descriptor)
+        descriptor = make_private_file(_NEW_NAME, dir_fd=folder)
+        try:
+            os.write(descriptor, msgspec.json.encode(deliveries) + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(_NEW_NAME, FILE_NAME, src_dir_fd=folder, dst_dir_fd=folder)
     finally:
-        os.close(descriptor)
-    os.replace(f"{path}.new", path)
+        os.close(folder)
 
 
 def describe_place(journal_path: str) -> Deliveries:
