@@ -65,6 +65,17 @@ PUBLISHED = {
     "trace.id": "keyword",
     "url.original": "wildcard",
     "user.id": "keyword",
+    "process.args": "keyword",
+    "process.name": "keyword",
+    "process.executable": "keyword",
+    "file.name": "keyword",
+    "file.directory": "keyword",
+    "file.extension": "keyword",
+    "url.scheme": "keyword",
+    "url.domain": "keyword",
+    "related.hosts": "keyword",
+    "related.user": "keyword",
+    "url.path": "wildcard",
 }
 """Field → type, from the field reference of ECS 9.0 to 9.5; of two types the narrower
 (`gen_ai.usage.*` became `long` only in the last).
@@ -293,6 +304,18 @@ def test_the_target_of_a_tool_is_where_detections_look() -> None:
     assert document("shell")["process"]["command_line"] == "ls -la /srv/pears"
     assert document("edit")["file"]["path"] == "/srv/pears/plan.md"
     assert document("web")["url"]["original"] == "https://orchard.example/pears?kind=conference"
+    shell = document("shell")
+    assert shell["process"]["args"] == ["ls", "-la", "/srv/pears"]
+    assert shell["process"]["name"] == "ls"
+    assert document("edit")["file"] == {
+        "path": "/srv/pears/plan.md",
+        "name": "plan.md",
+        "directory": "/srv/pears",
+        "extension": "md",
+    }
+    assert document("web")["url"]["domain"] == "orchard.example"
+    assert document("web")["related"]["hosts"] == ["build-17", "orchard.example"]
+    assert document("session_start")["related"]["user"] == ["u-42"]
     of_mcp = tool_call("t", "mcp", {"url": "https://a.example", "path": "/srv/x"})
     found = msgspec.json.decode(encoder_for("ecs")(of_mcp, DIALECT))
     assert (found["url"]["original"], found["file"]["path"]) == ("https://a.example", "/srv/x")

@@ -16,6 +16,8 @@ from tracesidecar.encode.json_fields import (
     nest,
     split_path,
 )
+from tracesidecar.encode.targets import base_name, split_command, split_url
+from tracesidecar.encode.targets import split_path as split_file_path
 
 VERSION = "9.5.0"
 """The version of the schema.
@@ -64,6 +66,11 @@ COLUMN_MAPPING: Mapping[str, str] = {column: f"`{name}`" for column, name in _NA
         "`gen_ai.usage.output_tokens` of a model call; "
         "of other scopes, or from 2^31, `tracesidecar.usage.output_tokens`"
     ),
+    "command": "`process.command_line`; also `process.args`, `process.name`, `process.executable`",
+    "file_path": "`file.path`; also `file.name`, `file.directory`, `file.extension`",
+    "url": "`url.original`; also `url.scheme`, `url.domain`, `url.path`, and in `related.hosts`",
+    "user_id": "`user.id`, and in `related.user`",
+    "host_name": "`host.name`, and in `related.hosts`",
     "tool_type": "`gen_ai.tool.type`; decides `event.category` and `event.type`",
     "tool_arguments": ("`gen_ai.tool.call.arguments`, always an object"),
     "tool_result": "`gen_ai.tool.call.result`, always an object",
@@ -100,6 +107,17 @@ _PATHS: dict[str, FieldPath] = {
         "event.duration",
         "service.name",
         "labels",
+        "process.args",
+        "process.name",
+        "process.executable",
+        "file.name",
+        "file.directory",
+        "file.extension",
+        "url.scheme",
+        "url.domain",
+        "url.path",
+        "related.hosts",
+        "related.user",
         "gen_ai.usage.input_tokens",
         "gen_ai.usage.output_tokens",
         "gen_ai.tool.call.arguments",
@@ -148,6 +166,7 @@ def _convert(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     if event.event_kind in _ACTIONS and "." in (event.operation_name or ""):
         yield "event.action", event.operation_name
     yield from _classify(event)
+    yield from _targets(event)
     yield _usage(event, event.input_tokens) + ".input_tokens", event.input_tokens
     yield _usage(event, event.output_tokens) + ".output_tokens", event.output_tokens
     yield "gen_ai.tool.call.arguments", make_flattened_field(event.tool_arguments)
@@ -172,6 +191,28 @@ def _classify(event: Event) -> Iterator[tuple[str, object]]:
         category, kind = CATEGORIES.get(event.tool_type or "", _API)
     yield "event.category", [category]
     yield "event.type", [TYPES.get(event.event_kind, kind)]
+
+
+def _targets(event: Event) -> Iterator[tuple[str, object]]:
+    """Yield the parts of what a tool touches, and everything that others are related by."""
+    hosts = [event.host_name] if event.host_name else []
+    if event.command is not None and (words := split_command(event.command)):
+        yield "process.args", words
+        yield "process.name", base_name(words[0])
+        yield "process.executable", words[0] if words[0].startswith(("/", "~")) else None
+    if event.file_path is not None:
+        file = split_file_path(event.file_path)
+        yield "file.name", file.name
+        yield "file.directory", file.directory
+        yield "file.extension", file.extension
+    if event.url is not None:
+        url = split_url(event.url)
+        yield "url.scheme", url.scheme
+        yield "url.domain", url.domain
+        yield "url.path", url.path
+        hosts += [url.domain] if url.domain else []
+    yield "related.hosts", hosts or None
+    yield "related.user", [event.user_id] if event.user_id else None
 
 
 def _usage(event: Event, tokens: int | None) -> str:
