@@ -741,6 +741,32 @@ def test_a_rewrite_in_the_middle_that_keeps_size_head_and_tail_is_noticed(
     assert follower.count_lines() == Counter(writer.written) + Counter(lines[number:-1])
 
 
+@pytest.mark.parametrize("began_anew", [False, True])
+def test_a_file_that_was_emptied_while_we_were_stopped_is_a_loss_of_unknown_size(
+    follower: Follower, writer: Writer, *, began_anew: bool
+) -> None:
+    """What was appended before was lost without a row; for a deletion there was one."""
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 20)
+    follower.turns(4)
+    size = a.stat().st_size
+    follower.stop()
+    with a.open("ab") as file:
+        file.write(b'{"nobody": "has seen this"}\n')
+    truncate(a, 0)
+    if began_anew:
+        writer.append(a, 3)
+    follower.start()
+    follower.turns(10)
+    assert follower.lines == writer.written
+    assert [(loss.reason, loss.offset, loss.size) for loss in follower.losses] == [
+        ("gone", size, size)
+    ]
+    truncate(a, 0)
+    follower.turns(10)
+    assert len(follower.losses) == 1, "no scan has missed what was in it"
+
+
 @RUNNING_OR_STOPPED
 @pytest.mark.parametrize("kept", [0, 10])
 def test_a_rewrite_in_place_is_reported_once(

@@ -50,10 +50,10 @@ LossReason = Literal[
 """Why bytes are lost.
 
 unreadable: the file could not be opened, and is gone. moved: it left the folders that are followed
-before it was read. gone: it was deleted or moved while nobody looked, so that nobody knows how much
-was appended to it before. bomb: the rest of an archive that waited because it expands too much.
-released: every sink that is required had it, and it was deleted before
-another sink had it.
+before it was read. gone: it was deleted, moved or emptied while nobody looked, so that nobody knows
+how much was appended to it before. bomb: the rest of an archive that waited because it expands too
+much. released: every sink that is required had it, and it was deleted before another
+sink had it.
 """
 
 UNCOUNTED_REASONS: frozenset[LossReason] = frozenset({"corrupt", "bomb", "moved", "gone"})
