@@ -218,6 +218,22 @@ def test_sealed_lines_need_a_folder_and_follow_no_link(tmp_path: Path) -> None:
     assert other.read_bytes() == b"content\n"
 
 
+def test_nothing_is_sealed_through_a_link_in_the_place_of_the_state_directory(
+    tmp_path: Path,
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to make a link of another user")
+    (precious := tmp_path / "precious").mkdir()
+    (state := tmp_path / "state").mkdir()
+    vault = Vault(str(state), str(pyrage.x25519.Identity.generate().to_public()))
+    state.rename(tmp_path / "elsewhere")
+    state.symlink_to(precious)
+    os.chown(state, 10001, 10001, follow_symlinks=False)
+    with pytest.raises(StateError, match="write the sealed lines"):
+        vault.seal(1, [(0, b"broken")])
+    assert list(precious.iterdir()) == []
+
+
 def test_a_sealed_file_is_set_aside_beside_another_of_its_name(tmp_path: Path) -> None:
     """Journals that were lost one after another number their segments alike."""
     (folder := tmp_path / "quarantine").mkdir()

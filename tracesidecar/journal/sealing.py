@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracesidecar.directories import open_regular
+from tracesidecar.directories import LISTED, LinkRule, open_path, open_regular
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.extras import install_command
 from tracesidecar.journal.private_file import make_private_file
@@ -67,7 +67,7 @@ class Vault:
         self._folder = os.path.join(state_directory, FOLDER)
         self._recipient = parse_recipient(seal_to)
         try:
-            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            os.close(self._open_folder())
         except OSError as error:
             raise explain_os("make the folder", self._folder, error, _REMEDY) from error
 
@@ -89,7 +89,7 @@ class Vault:
         path = os.path.join(self._folder, sealed.file)
         if not os.path.exists(path):
             try:
-                self._write(path, pyrage.encrypt(bytes(plain), [self._recipient]))
+                self._write(sealed.file, pyrage.encrypt(bytes(plain), [self._recipient]))
             except OSError as error:
                 raise explain_os("write the sealed lines", path, error, _REMEDY) from error
         return sealed
@@ -98,19 +98,22 @@ class Vault:
         """Remove files that no quarantined line names any more."""
         _remove(self._folder, files)
 
-    def _write(self, path: str, content: bytes) -> None:
-        unfinished = f"{path}{_UNFINISHED}"
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)  # somebody may have removed it
-        with open(make_private_file(unfinished), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(unfinished, path)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def _write(self, name: str, content: bytes) -> None:
+        unfinished = f"{name}{_UNFINISHED}"
+        folder = self._open_folder()  # made again: somebody may have removed it
         try:
+            with open(make_private_file(unfinished, dir_fd=folder), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def _open_folder(self) -> int:
+        """Open the folder, by way of no link of somebody else; it is made if it is missing."""
+        return open_path(self._folder, LISTED, LinkRule.TRUSTED, mode=0o700)
 
 
 def parse_recipient(seal_to: str) -> pyrage.x25519.Recipient:
