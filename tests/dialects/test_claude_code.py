@@ -160,6 +160,7 @@ def test_results_have_their_tool_outcome_and_duration() -> None:
 
 def test_a_subagent_that_ended_is_a_run() -> None:
     (run,) = (event for event in fixture(f"{SESSION}.jsonl") if event.event_kind == "agent_run")
+    assert run.parent_tool_call_id == "toolu_05Task"
     assert (run.agent_id, run.is_subagent, run.duration_ms, run.outcome) == (
         "a9b8c7d6",
         True,

@@ -21,6 +21,7 @@ from tracesidecar.dialects.file_name import FROM_PATH, name_project, owner_of_ho
 from tracesidecar.dialects.ids import EventIds, Ordinals
 from tracesidecar.dialects.parsing import JsonObject
 from tracesidecar.dialects.prices import price_call
+from tracesidecar.dialects.providers import name_provider
 from tracesidecar.dialects.registry import DIALECT_NAMES, GENERIC, load_dialect, load_dialects
 from tracesidecar.dialects.state import (
     UNDECIDED,
@@ -297,6 +298,8 @@ class _FileMapper:
                     event.user_source = "line"
                 elif owner is not None:
                     event.user_id, event.user_source = owner, "home"
+                if event.provider_name is not None:
+                    event.provider_name = name_provider(event.provider_name)
                 place = event.git_repository or event.cwd
                 if place is not None and event.project is None:
                     event.project = name_project(place)

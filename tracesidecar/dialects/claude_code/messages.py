@@ -80,6 +80,7 @@ def map_user(line: Line, state: State, make: EventFactory) -> list[Event]:
     blocks = _blocks(content)
     found = [part for block in blocks if (part := _part(block, line, state, make)) is not None]
     if (run := _agent_run(line, make)) is not None:
+        run.parent_tool_call_id = next((part.tool_call_id for part in found), None)
         found.append(run)
     said = _join_text(blocks)
     if found and said is None:
