@@ -123,10 +123,11 @@ def test_days_that_are_over_become_one_file_a_dialect_with_each_event_once(tmp_p
         (each.partition.dialect, len(each.before), len(each.after), each.duplicates, each.obstacle)
         for each in done
     ] == [
-        ("claude_code", 7, 1, 1, ""),
+        ("claude_code", 8, 1, 1, ""),
         ("codex", 2, 1, 0, ""),
         ("copilot", 1, 1, 0, ""),
         ("generic", 1, 1, 0, ""),
+        ("otlp", 1, 1, 0, ""),
     ]
     assert events(root) == before
     assert [path.parent.parent.name for path in (root / "v1").rglob("*.jsonl.gz")] == [
@@ -136,7 +137,7 @@ def test_days_that_are_over_become_one_file_a_dialect_with_each_event_once(tmp_p
     assert (found.problems, found.notes, found.compactions, found.duplicates, found.rows) == (
         [],
         [],
-        4,
+        5,
         1,
         len(rows()),
     )
@@ -237,7 +238,7 @@ def test_what_arrives_late_is_taken_in_by_the_next_run(tmp_path: Path) -> None:
         1,
     )
     found = verify(shipped_store := store(shipped.root))
-    assert (found.problems, found.rows, found.compactions) == ([], len(rows()) + 1, 5)
+    assert (found.problems, found.rows, found.compactions) == ([], len(rows()) + 1, 6)
     assert [name for name, _ in shipped_store.list("parquet/v1/dt=2026-09-01/dialect=codex/")] == [
         done.after[0].name
     ]
@@ -351,11 +352,11 @@ def test_the_command_rewrites_and_rejects_days_that_are_not_over(
     assert main([*words, BEFORE, "--dry-run", "--json"]) == 0
     assert [
         each["after"]["objects"] for each in json.loads(capsys.readouterr().out)["partitions"]
-    ] == [0, 0, 0, 0]
+    ] == [0, 0, 0, 0, 0]
     assert main([*words, BEFORE, "--memory", "256MiB", "--json"]) == 0
     assert [
         each["after"]["objects"] for each in json.loads(capsys.readouterr().out)["partitions"]
-    ] == [1, 1, 1, 1]
+    ] == [1, 1, 1, 1, 1]
     assert main([*words, BEFORE]) == 0
     assert "nothing" in capsys.readouterr().out
     assert main(["verify", "lake", "--config", str(path)]) == 0

@@ -65,7 +65,7 @@ def test_a_bucket_is_proved_rewritten_and_proved_again(
         Compactor(store, str(tmp_path), RewriteLimits(256 << 20)).run("2026-09-02", frozenset())
     )
     assert [(each.partition.dialect, len(each.after), each.obstacle) for each in done] == [
-        (name, 1, "") for name in ("claude_code", "codex", "copilot", "generic")
+        (name, 1, "") for name in ("claude_code", "codex", "copilot", "generic", "otlp")
     ]
     found = verify(store)
     assert (found.problems, found.notes, found.rows, found.duplicates) == ([], [], len(rows()), 1)

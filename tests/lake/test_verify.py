@@ -39,8 +39,8 @@ def test_a_whole_store_is_proved_with_its_counts(shipped: Shipped) -> None:
     found = proof(shipped.root)
     assert found.problems == []
     assert found.notes == []
-    assert (found.batches, found.objects, found.rows) == (2, len(shipped.names), 13)
-    assert (found.coverages.lines, found.coverages.rejected) == (13, 2)
+    assert (found.batches, found.objects, found.rows) == (2, len(shipped.names), 15)
+    assert (found.coverages.lines, found.coverages.rejected) == (15, 2)
     assert [coverage.end for coverage in found.coverages] == [2000]
 
 
@@ -163,7 +163,7 @@ def test_lines_redriven_count_once_and_only_where_they_were_rejected(shipped: Sh
 
     redriven(200, 70)
     found = proof(shipped.root)
-    assert (found.problems, found.coverages.rejected, found.coverages.lines) == ([], 1, 14)
+    assert (found.problems, found.coverages.rejected, found.coverages.lines) == ([], 1, 16)
     redriven(250, 71)
     assert kinds(proof(shipped.root).problems) == ["overlap"]
 
@@ -190,7 +190,7 @@ def test_the_command_proves_and_ends_with_65_when_it_cannot(
         document["rows"],
         document["refused"],
         document["segments"][0]["end"],
-    ) == (True, 13, 2, 2000)
+    ) == (True, 15, 2, 2000)
     assert main(["verify", "lake", "--config", str(path)]) == 0
     assert "once and unaltered" in capsys.readouterr().out
     (shipped.root / shipped.names[0]).unlink()

@@ -272,7 +272,7 @@ class Lifecycle:
             Rewrite(self._files.segment(file), former.id, file.reach, former.reach_offset, reason)
         )
         former.give_up(reason)
-        self._unseen_ends.discard(former.id)
+        self._unseen_ends.discard(former)
         self._continuations.forget(former)
         self._log.save(former)
         self.report_loss(former, kept=file.reach_offset)
@@ -302,8 +302,8 @@ class Lifecycle:
     def end(self, file: File, reason: LossReason) -> None:
         """End a segment because something else stands in its file now."""
         self._at("rotating")
-        if self._is_first and reason == "truncated" and _was_in_use(file):
-            self._unseen_ends.add(file.id)
+        if reason == "truncated":
+            self._unseen_ends.note(file)
         self._files.detach(file)
         self._held_files.release(file)
         file.end(reason)
