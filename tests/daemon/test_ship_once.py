@@ -179,6 +179,7 @@ def test_a_deleted_archive_that_was_cut_is_read_to_its_end_and_then_over(sidecar
     # each scan of the next daemon had it read once more, and never found that it was over; a run
     # says so itself if the file was deleted some seconds before
     sidecar.start()
+    sidecar.wait_for_event("service.ready")
     wait_until(lambda: not list((sidecar.state / "held").iterdir()))
     assert sidecar.stop() == 0
     (source,) = json.loads(sidecar.ask("status", "--json").stdout)["sources"]
