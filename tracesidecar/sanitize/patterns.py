@@ -29,7 +29,7 @@ PLACEHOLDER = re.compile(
     r"|\[[A-Z_]{2,40}\]"
     r"|\$\{\{?[^}]{1,80}\}?\}|\$\([^)]{0,80}\)?|\$[A-Za-z_][A-Za-z0-9_]*|\{\{[^}]{0,"
     r"80}\}\}|%[A-Za-z_]+%|%\([a-z_]+\)s|%[sdvq]"
-    r"|null|none|nil|undefined|true|false|yes|no|n/a|redacted|hidden|masked|required"
+    r"|null|none|nil|undefined|true|false|amd64|arm64|yes|no|n/a|redacted|hidden|masked|required"
     r"|optional|string|str|bytes|number|int|bool|boolean|any|object"
     r"|changeme|change_me|placeholder|dummy|todo|tbd|fixme|empty|unset|missing|invalid"
     r"|expired|unknown|same-origin|include|omit"
@@ -129,6 +129,11 @@ LABEL = re.compile(r"[^\W\d_]{2,20}(?:[ '/-][^\W\d_]{1,20}){0,6}[ ]?[?!.:*]{0,3}
 LABEL_WORD = re.compile(r"[^\W\d_]{2,20}")
 DIRECTORY = re.compile(r"(?:[/~]|[A-Za-z]:[/\\])")
 CALL_OR_INDEX = re.compile(r"[A-Za-z_$][\w$.]*[(\[]", re.ASCII)
+LITERALS = re.compile(
+    r"(?i:true|false|none|null|nil)(?:[|)\]}:,;]+(?i:true|false|none|null|nil)?)*[^A-Za-z0-9]{0,4}"
+)
+CONSTANT = re.compile(r"[A-Z]{2,}(?:_[A-Z]{2,}){2,}")
+PLAIN_ADDRESS = re.compile(r"https?://[^@]*\Z")
 KEY_END = re.compile(rb"""\\{0,15}["'`][ \t]{0,8}:""")
 CLOSING_TAG = re.compile(rb"[ \t\r\n]*</")
 

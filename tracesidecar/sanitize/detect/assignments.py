@@ -13,13 +13,21 @@ from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.engine import ScanEngine, ScanPattern, find_hits
 from tracesidecar.sanitize.markers import MARKER_START_BYTES, Span
-from tracesidecar.sanitize.rules import KeyClass, KeyMatcher, is_mixed, is_secret, words_of
+from tracesidecar.sanitize.rules import (
+    KeyClass,
+    KeyMatcher,
+    has_random_part,
+    is_mixed,
+    is_secret,
+    words_of,
+)
 
 RULE = "kv-assignment"
 LONGEST_VALUE = 4096
 _STEPS_PER_WORD = 2
 _STEPS_PER_VALUE = 13
 _BYTES_PER_STEP = 150
+_COMPARISONS = frozenset({"==", "!=", "===", "!=="})
 _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
 _QUOTES = b"\"'`"
 _BEFORE_KEY = (
@@ -126,6 +134,8 @@ class Assignments:
             return None
         if self._is_name(key, value, is_quoted=is_quoted):
             return None
+        if operator in {",", "("} and not _is_argument_secret(value):
+            return None
         if is_quoted and key_class is KeyClass.STRONG and not _may_be_key(key, value):
             return None
         if not is_secret(value, key_class, quoted=is_quoted, operator=operator):
@@ -149,7 +159,7 @@ class Assignments:
             )
         if patterns.IDENTIFIER.fullmatch(value) is None or any(c.isdigit() for c in value):
             return False
-        return key.endswith(value) or (
+        return key.lower().endswith(value.lower()) or (
             ("_" in value.strip("_") or value[1:].lower() != value[1:] != value[1:].upper())
             and self._keys.classify(value) is not None
         )
@@ -209,6 +219,17 @@ def _is_code(
         return True
     if not is_quoted and value.isalpha() and patterns.EXPRESSION_CONTINUES.match(text, end):
         return True
+    if not is_quoted and (
+        patterns.LITERALS.fullmatch(value) is not None
+        or value.endswith("{}")
+        or (operator in _COMPARISONS and patterns.IDENTIFIER.fullmatch(value) is not None)
+        or patterns.CONSTANT.fullmatch(value) is not None
+        or value.startswith(("./", "../"))
+        or (value.startswith("$") and value.endswith("-") and text[end : end + 1] == b">")
+    ):
+        return True
+    if patterns.PLAIN_ADDRESS.match(value) is not None:
+        return True
     if len(value) <= 16 and text[end : end + 3] == b"...":  # KEY=sk-... in documentation
         return True
     if operator == ":" and value.startswith(":"):  # Type::name
@@ -220,6 +241,19 @@ def _is_code(
     return is_quoted and (
         value.startswith(("${", "#{", "{{")) or (head[-1:] == b"`" and "${" in value)
     )
+
+
+def _is_argument_secret(value: str) -> bool:
+    """Return False for a word or a sentence beside the name of a credential.
+
+    Examples: `["password", "scram-sha-256"]`, `InvalidToken("the signature is wrong")`.
+    """
+    if patterns.BLANK.search(value) is not None:
+        return False
+    if value.isalnum():
+        is_run = len(value) >= 20 and len(patterns.NAME_PIECE.sub("", value)) * 2 >= len(value)
+        return is_run or any(c.isdigit() for c in value)
+    return is_mixed(value) or patterns.UUID.fullmatch(value) is not None or has_random_part(value)
 
 
 def _may_be_key(key: str, value: str) -> bool:

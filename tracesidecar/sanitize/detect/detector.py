@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from typing import NamedTuple
 
 from tracesidecar.redaction_marker import MARKER_START
@@ -40,7 +38,13 @@ LOOK_BACK_BYTES = 700
 """No match with blanks in it begins further than this before the end of its prefilter's first hit.
 The widest rule is `cli-user-password`."""
 LONG_TEXT_BYTES = 1500
-_BLOB = Re2Pattern("[A-Za-z0-9+/]{256,}")
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BASE64_BYTES_AROUND = 128
+_LEAST_BASE64_AROUND = 40
+_LEAST_LETTERS_AROUND = 56
+_WRAPPED_SIZES = frozenset({64, 76})
+"""How long the lines of wrapped base64 are (RFC 1421, RFC 2045)."""
+_DIGITS = b"0123456789"
 _STEPS_PER_TEXT = 9
 _STEPS_PER_RULE = 3
 _STEPS_PER_SPAN = 8
@@ -106,7 +110,6 @@ class Detector:
         """
         self._budget.spend(_STEPS_PER_TEXT + len(text) // _BYTES_PER_STEP)
         found: list[Span] = []
-        blobs: list[tuple[int, int]] | None = None
         first_hits = self._find_first_hits(text)
         # if two rules propose the same span, the first in the catalogue names it
         for i, end in sorted(first_hits.items()):
@@ -114,10 +117,8 @@ class Detector:
                 continue
             compiled = self._rules[i]
             spans = self._rule_spans(compiled, text, end)
-            if spans and len(text) > 256 and not compiled.rule.in_blob:
-                if blobs is None:
-                    blobs = [match.span() for match in _BLOB.finditer(text)]
-                spans = [span for span in spans if not _is_inside(blobs, span)]
+            if spans and not compiled.rule.in_blob:
+                spans = [span for span in spans if not _is_inside_base64(text, span)]
             found += spans
         if self._assignment_rule in first_hits or self._has_custom_words:
             found += self._assignments.find_spans(text)
@@ -221,6 +222,28 @@ def _is_not_empty(span: tuple[int, int]) -> bool:
     return 0 <= span[0] < span[1]
 
 
-def _is_inside(blobs: list[tuple[int, int]], span: Span) -> bool:
-    last = bisect_right(blobs, span[0], key=itemgetter(0)) - 1
-    return last >= 0 and span[1] < blobs[last][1]
+def _is_inside_base64(text: bytes, span: Span) -> bool:
+    """Return True for a span in the middle of base64, such as a line of a picture or a hash.
+
+    There the beginning of a token occurs by chance. What is around it has letters of both cases and
+    digits, unlike the path of a URL.
+    """
+    start, end, _ = span
+    before = text[max(0, start - _BASE64_BYTES_AROUND) : start]
+    behind = text[end : end + _BASE64_BYTES_AROUND]
+    before = before[len(before.rstrip(_BASE64)) :]
+    behind = behind[: len(behind) - len(behind.lstrip(_BASE64))]
+    around = before + behind
+    if len(around) + end - start in _WRAPPED_SIZES and around:
+        return _ends_line(text, start - len(before) - 1) and _ends_line(text, end + len(behind))
+    least = _LEAST_BASE64_AROUND if b"+" in around or b"/" in around else _LEAST_LETTERS_AROUND
+    return (
+        len(around) >= least
+        and not around.islower()
+        and not around.isupper()
+        and any(byte in _DIGITS for byte in around)
+    )
+
+
+def _ends_line(text: bytes, at: int) -> bool:
+    return not 0 <= at < len(text) or text[at] in b"\r\n"

@@ -118,7 +118,10 @@ def _is_card(proposal: Proposal) -> bool:
 
 def _is_authorization(proposal: Proposal) -> bool:
     credential = patterns.AUTHORIZATION_SCHEME.sub("", proposal.value.strip()).strip()
-    return bool(credential) and not is_placeholder(credential)
+    if patterns.PLAIN_ADDRESS.match(credential) is not None:
+        return False
+    is_sentence = " " in credential and not any(c.isdigit() for c in credential)
+    return bool(credential) and not is_placeholder(credential) and not is_sentence
 
 
 def _is_in_decimal(proposal: Proposal) -> bool:

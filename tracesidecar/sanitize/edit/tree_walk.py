@@ -24,6 +24,10 @@ _NAMES = ("name", "key", "Name", "header")
 _VALUES = frozenset({"value", "Value", "val"})
 _PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 """The private parameters of a JSON Web Key (RFC 7518, section 6)."""
+_SCHEMA_WORDS = frozenset(
+    {"description", "title", "format", "pattern", "$ref", "$id", "required", "enum", "items"}
+)
+"""Members that describe a value beside its type (JSON Schema), as in the definition of a tool."""
 _USER_FLAGS = frozenset({"-u", "--user"})
 _USER_CLIENTS = frozenset({"curl", "http", "wget"})
 
@@ -158,6 +162,8 @@ class _TreeWalk:
         return tools.marker.redact(content, tools.detector.find_spans(content)).decode()
 
     def _below(self, name: str, under: _Inherited, members: Collection[Member]) -> _Inherited:
+        if name in _SCHEMA_WORDS and isinstance(dict(members).get("type"), str):
+            return _NOTHING_INHERITED
         key_class = self._keys.classify(name)
         if name in _PRIVATE_PARTS and any(other == "kty" for other, _ in members):
             return _Inherited(KeyClass.STRONG, is_numeric=False)

@@ -23,6 +23,7 @@ from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
 from tracesidecar.sanitize.rules.value_checks import (
     KeyClass,
     entropy,
+    has_random_part,
     is_example,
     is_identifier_chain,
     is_mixed,
@@ -44,6 +45,7 @@ __all__ = [
     "catalogue_bytes",
     "checksums",
     "entropy",
+    "has_random_part",
     "is_example",
     "is_identifier_chain",
     "is_mixed",

@@ -55,6 +55,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     prefix_ci: bool = False
     condition: str = ""
     in_blob: bool = False
+    filled_too: bool = False
     min_entropy: float = 0.0
     positives: tuple[str, ...]
     negatives: tuple[str, ...]
@@ -77,6 +78,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             and self.confidence == "high"
             and not self.has_shared_anchor
             and not self.in_blob
+            and not self.filled_too
             and "[^" not in self.regex
         )
 

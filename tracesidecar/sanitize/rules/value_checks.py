@@ -55,9 +55,12 @@ def is_identifier_chain(text: str) -> bool:
 
     No part of it may look like a token, as in `pat.<22 mixed characters>.<24 more>`.
     """
-    if patterns.IDENTIFIER_CHAIN.fullmatch(text) is None:
-        return False
-    return not any(
+    return patterns.IDENTIFIER_CHAIN.fullmatch(text) is not None and not has_random_part(text)
+
+
+def has_random_part(text: str) -> bool:
+    """Return True if a part of the text is long and has digits, as no word has."""
+    return any(
         len(part) >= 16 and sum(c.isdigit() for c in part) >= 2
         for part in patterns.NOT_WORD_CHARACTER.split(text)
     )
