@@ -143,7 +143,8 @@ def _find_usage(*parts: JsonObject) -> JsonObject:
 def _cost(*parts: JsonObject) -> float | None:
     for part in parts:
         for key in _COSTS:
-            if (found := real(part.get(key))) is not None:
+            value = part.get(key)
+            if value is not None and (found := real(value)) is not None:
                 return found
     return None
 
@@ -191,7 +192,8 @@ def _usage(event: Event, usage: JsonObject) -> None:
         usage.get("cached_input_tokens"),
         usage.get("cachedContentTokenCount"),
     )
-    cached = next((found for each in within if (found := count(each)) is not None), None)
+    said = (each for each in within if each is not None)
+    cached = next((found for each in said if (found := count(each)) is not None), None)
     event.cache_read_input_tokens = read if read is not None else cached
     event.cache_creation_input_tokens = created
     event.output_tokens = _count_first(usage, *_OUTPUT)
@@ -209,7 +211,11 @@ def _usage(event: Event, usage: JsonObject) -> None:
 
 
 def _count_first(usage: JsonObject, *keys: str) -> int | None:
-    return next((found for key in keys if (found := count(usage.get(key))) is not None), None)
+    for key in keys:
+        value = usage.get(key)
+        if value is not None and (found := count(value)) is not None:
+            return found
+    return None
 
 
 def _set_tool_result(event: Event, members: JsonObject) -> None:
