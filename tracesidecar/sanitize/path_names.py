@@ -98,8 +98,7 @@ def _redact_by_catalogue(text: str) -> str:
             if rule.prefixes or not is_unusual:
                 continue
         spans += (
-            (*match.span(rule.group), rule.id)
+            (*rule.pattern.find_part(match, rule.group), rule.id)
             for match in rule.pattern.finditer(content)
-            if match.span(rule.group)[0] >= 0
         )
     return Marker().redact(content, merge_spans(spans)).decode() if spans else text

@@ -24,10 +24,9 @@ def redact_short_text(text: str) -> str:
     """
     content = text.encode("utf-8", "replace")
     spans: list[Span] = [
-        (*match.span(group), rule)
+        (*pattern.find_part(match, group), rule)
         for rule, group, pattern in _patterns()
         for match in pattern.finditer(content)
-        if match.span(group)[0] >= 0
     ]
     return Marker().redact(content, merge_spans(spans)).decode("utf-8", "replace")
 

@@ -16,7 +16,6 @@ from tracesidecar.sanitize.detect.rule_conditions import (
     rule_conditions,
 )
 from tracesidecar.sanitize.engine import (
-    Re2Match,
     Re2Pattern,
     ScanEngine,
     ScanPattern,
@@ -163,7 +162,7 @@ class Detector:
         surroundings = Surroundings(text_from)
         for match in compiled.pattern.finditer(text_from):
             self._budget.spend(_STEPS_PER_SPAN)
-            low, high = _find_redacted_part(match, rule.group, compiled.pattern)
+            low, high = compiled.pattern.find_part(match, rule.group)
             value = text_from[low:high].decode("utf-8", "replace")
             if MARKER_START in value or is_placeholder(value):
                 continue
@@ -203,23 +202,6 @@ def _is_part_of_word(text: bytes, start: int, end: int) -> bool:
     return (before.isalnum() and text[start : start + 1].isalnum()) or (
         after.isalnum() and text[end - 1 : end].isalnum()
     )
-
-
-def _find_redacted_part(match: Re2Match, group: int, pattern: Re2Pattern) -> tuple[int, int]:
-    """Return the span of the rule's group, or of the last group that took part.
-
-    Alternatives in a regex have a group each.
-    """
-    if not group:
-        return match.span()
-    for candidate in (group, *range(pattern.groups, 0, -1)):
-        if candidate <= pattern.groups and _is_not_empty(span := match.span(candidate)):
-            return span
-    return match.span()
-
-
-def _is_not_empty(span: tuple[int, int]) -> bool:
-    return 0 <= span[0] < span[1]
 
 
 def _is_inside_base64(text: bytes, span: Span) -> bool:

@@ -16,13 +16,12 @@ from tracesidecar.sanitize.engine.interface import (
     TooManyHits,
     hit_limit_for,
 )
-from tracesidecar.sanitize.engine.re2_patterns import Re2Match, Re2Pattern, compile_pattern
+from tracesidecar.sanitize.engine.re2_patterns import Re2Pattern, compile_pattern
 from tracesidecar.sanitize.engine.windows import find_first_hits, find_hits
 
 __all__ = [
     "HIT_LIMIT",
     "Hit",
-    "Re2Match",
     "Re2Pattern",
     "ScanEngine",
     "ScanPattern",

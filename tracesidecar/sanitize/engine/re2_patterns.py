@@ -50,6 +50,20 @@ class Re2Pattern:
         """The number of groups in the pattern."""
         return cast("int", self._compiled.groups)
 
+    def find_part(self, match: Re2Match, group: int) -> tuple[int, int]:
+        """Return the span of the group (0: the whole match), or of the last one that took part.
+
+        Alternatives in a pattern have a group each.
+        """
+        if not group:
+            return match.span()
+        for candidate in (group, *range(self.groups, 0, -1)):
+            if candidate <= self.groups:
+                start, end = match.span(candidate)
+                if 0 <= start < end:
+                    return start, end
+        return match.span()
+
     def finditer(self, data: bytes) -> Iterator[Re2Match]:
         """Iterate over the leftmost matches that do not overlap."""
         return cast("Iterator[Re2Match]", self._compiled.finditer(data))
