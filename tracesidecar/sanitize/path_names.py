@@ -38,6 +38,11 @@ _MARK = f"{MARKER_START}name]"
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9/._-]|[A-Za-z0-9_]{20}")
 """A path without any of these matches no rule that has no prefix of its own."""
+_PLAIN = re.compile(
+    r"(?:https?://[A-Za-z0-9.-]{1,64}(?::[0-9]{1,5})?(?=/|\Z))?"
+    r"(?:[A-Za-z0-9._-]{0,16}/)*[A-Za-z0-9._-]{0,16}"
+)
+"""What is made of short words matches no rule: a start need not load the catalogue for it."""
 
 
 @lru_cache(maxsize=KEPT_PATHS)  # a list of rejected lines shows the same few paths very often
@@ -65,7 +70,10 @@ def redact_path(path: str, redact: Callable[[str], str] | None = None) -> str:
     `redact` is a Sanitizer's, with the configured rules; without it the catalogue's are used.
     """
     text = _NAMED.sub(_MARK, os.fsencode(path).decode("utf-8", "backslashreplace"))
-    text = _redact_by_catalogue(text) if redact is None else redact(text)
+    if redact is not None:
+        text = redact(text)
+    elif not _PLAIN.fullmatch(text):
+        text = _redact_by_catalogue(text)
     return _TOKEN.sub(_MARK, text)
 
 

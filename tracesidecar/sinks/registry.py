@@ -61,7 +61,10 @@ def destination_of(options: SinkOptions) -> str:
     be made without a value is the references alone.
     """
     name = describe_with_references(options, sink_type(options.type).destination)
-    return redact_path(name or f"{options.type}:{' '.join(list_references(options))}")
+    kind, colon, place = (name or f"{options.type}:{' '.join(list_references(options))}").partition(
+        ":"
+    )
+    return f"{kind}{colon}{redact_path(place)}"
 
 
 def destination_key_of(options: SinkOptions) -> str:
