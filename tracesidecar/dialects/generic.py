@@ -95,12 +95,12 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
         event_kind="unknown",
         native_id=_first(members, _NATIVE),
         conversation_id=_first(members, _CONVERSATION),
-        event_time=next((time for key in _TIME if (time := utc(members.get(key)))), None),
+        event_time=_time(members),
         role=_role(members, message),
         text=_text(members) or _text(message),
         model=_first(members, _MODEL) or _first(message or about, _MODEL),
         duration_ms=real(members.get("duration_ms")),
-        error_message=plain_text(members.get("error")) or text(at(members, "error", "message")),
+        error_message=_error(members.get("error")),
         cwd=text(members.get("cwd")),
     )
     if usage := _find_usage(members, message, about):
@@ -130,6 +130,12 @@ def _take_header(event: Event, state: State) -> None:
         state.model = event.model or state.model
 
 
+def _error(told: object) -> str | None:
+    if told is None:
+        return None
+    return plain_text(told) or text(at(fields(told), "message"))
+
+
 def _find_usage(*parts: JsonObject) -> JsonObject:
     """Return the usage of a line: an object with one of the usual names, else the line itself."""
     for part in parts:
@@ -146,6 +152,14 @@ def _cost(*parts: JsonObject) -> float | None:
             value = part.get(key)
             if value is not None and (found := real(value)) is not None:
                 return found
+    return None
+
+
+def _time(members: JsonObject) -> str | None:
+    for key in _TIME:
+        value = members.get(key)
+        if value is not None and (found := utc(value)):
+            return found
     return None
 
 
@@ -186,15 +200,7 @@ def _usage(event: Event, usage: JsonObject) -> None:
     created = _count_first(usage, "cache_creation_input_tokens", "cache_creation_tokens")
     given = _count_first(usage, *_INPUT)
     event.input_tokens = None if given is None else total(given, read, created)
-    within = (
-        at(usage, "prompt_tokens_details", "cached_tokens"),
-        at(usage, "input_tokens_details", "cached_tokens"),
-        usage.get("cached_input_tokens"),
-        usage.get("cachedContentTokenCount"),
-    )
-    said = (each for each in within if each is not None)
-    cached = next((found for each in said if (found := count(each)) is not None), None)
-    event.cache_read_input_tokens = read if read is not None else cached
+    event.cache_read_input_tokens = _count_cached(usage) if read is None else read
     event.cache_creation_input_tokens = created
     event.output_tokens = _count_first(usage, *_OUTPUT)
     thoughts = count(usage.get("thoughtsTokenCount"))
@@ -208,6 +214,14 @@ def _usage(event: Event, usage: JsonObject) -> None:
         ),
         thoughts,
     )
+
+
+def _count_cached(usage: JsonObject) -> int | None:
+    """Return how much of the input was read from a cache, where the input includes it."""
+    for key in ("prompt_tokens_details", "input_tokens_details"):
+        if (found := count(fields(usage.get(key)).get("cached_tokens"))) is not None:
+            return found
+    return _count_first(usage, "cached_input_tokens", "cachedContentTokenCount")
 
 
 def _count_first(usage: JsonObject, *keys: str) -> int | None:

@@ -304,7 +304,10 @@ class _FileMapper:
                 if place is not None and event.project is None:
                     event.project = name_project(place)
                 event.generation, event.processed_by = self.file.generation, shared.processed_by
-            if all(event.raw is None for event in events):
+            for event in events:
+                if event.raw is not None:
+                    break
+            else:
                 events[0].raw = raw
         self._price(
             [
