@@ -27,6 +27,7 @@ from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.holding.link_budget import LinkBudget
 from tracesidecar.tail.holding.link_folder import list_own_folders
+from tracesidecar.tail.holding.link_maintenance import LinkMaintenance
 from tracesidecar.tail.holding.new_file_notices import NewFileNotices
 from tracesidecar.tail.inventory import Inventory
 from tracesidecar.tail.options import SourceOptions
@@ -182,6 +183,7 @@ class _Holding:
     open_files: OpenFiles
     link_budget: LinkBudget
     held_files: HeldFiles
+    maintenance: LinkMaintenance
 
 
 def _build_holding(
@@ -210,10 +212,19 @@ def _build_holding(
         shared.scan,
         tree=shared.tree,
         budget=link_budget,
+    )
+    maintenance = LinkMaintenance(
+        shared.files,
+        held_files,
+        hard_links,
+        arrivals,
+        shared.scan,
+        tree=shared.tree,
+        budget=link_budget,
         limit_bytes=held_limit,
     )
     notices = NewFileNotices(shared.globs, shared.sources, arrivals)
-    return _Holding(arrivals, notices, hard_links, open_files, link_budget, held_files)
+    return _Holding(arrivals, notices, hard_links, open_files, link_budget, held_files, maintenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +410,7 @@ def _build_scan_sequence(
         unseen_ends=tracking.unseen_ends,
         resting=resting,
         held_files=held_files,
+        link_maintenance=groups.holding.maintenance,
         log=tracking.log,
         landmarks=tracking.landmarks,
         files=shared.files,
@@ -497,7 +509,7 @@ def _build_door(
         lifecycle=tracking.lifecycle,
         own=finding.own,
         arrivals=groups.holding.arrivals,
-        held_files=held_files,
+        link_maintenance=groups.holding.maintenance,
         open_files=open_files,
     )
 

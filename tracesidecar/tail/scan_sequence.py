@@ -11,6 +11,7 @@ from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.findings import Findings
 from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.holding.link_maintenance import LinkMaintenance
 from tracesidecar.tail.poll_cycle import PollCycle
 from tracesidecar.tail.reading.expanded_archives import ExpandedArchives
 from tracesidecar.tail.scan_context import ScanContext
@@ -47,6 +48,7 @@ class ScanSequence:
         unseen_ends: UnseenEnds,
         resting: RestingSegments,
         held_files: HeldFiles,
+        link_maintenance: LinkMaintenance,
         log: SegmentLog,
         landmarks: LandmarkKeeper,
         files: FileTable,
@@ -68,6 +70,7 @@ class ScanSequence:
         self._unseen_ends = unseen_ends
         self._resting = resting
         self._held_files = held_files
+        self._link_maintenance = link_maintenance
         self._log = log
         self._landmarks = landmarks
         self._files = files
@@ -111,7 +114,7 @@ class ScanSequence:
         self._expiry.expire(searched=searched and not self._has_more)
         self._resting.expire()
         self._held_files.close_finished(self._lifecycle.is_finished)
-        self._held_files.maintain(now)
+        self._link_maintenance.maintain(now)
         if not self._has_more:
             self._unseen_ends.end_first_scan()
         self._is_first = False

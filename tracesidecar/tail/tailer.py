@@ -9,7 +9,7 @@ from tracesidecar.model import BEGINNING, Checkpoint, Chunk
 from tracesidecar.tail.discovery.own_paths import OwnPaths
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.holding.arrivals import Arrivals
-from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.holding.link_maintenance import LinkMaintenance
 from tracesidecar.tail.inventory import Inventory
 from tracesidecar.tail.limits import ReachedLimit
 from tracesidecar.tail.reading.chunker import USUAL_LIMITS, ReadLimits
@@ -55,7 +55,7 @@ class Tailer:
         lifecycle: Lifecycle,
         own: OwnPaths,
         arrivals: Arrivals,
-        held_files: HeldFiles,
+        link_maintenance: LinkMaintenance,
         open_files: OpenFiles,
     ) -> None:
         self._files = files
@@ -69,7 +69,7 @@ class Tailer:
         self._lifecycle = lifecycle
         self._own = own
         self._arrivals = arrivals
-        self._held_files = held_files
+        self._link_maintenance = link_maintenance
         self._open_files = open_files
 
     def scan(self, now: float, *, full: bool = False) -> Scan:
@@ -298,10 +298,10 @@ class Tailer:
         there will be a next run.
         """
         if releases_delivered:
-            self._held_files.release_delivered()
+            self._link_maintenance.release_delivered()
             self._arrivals.release_empty()
         else:
-            self._held_files.sweep()
+            self._link_maintenance.sweep()
         self._arrivals.close()
         self._open_files.close()
         self._landmarks.flush()

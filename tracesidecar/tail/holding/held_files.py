@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter
 from collections.abc import Callable
 
 from tracesidecar.tail.discovery.tree import Tree
@@ -27,11 +25,6 @@ RECENT_SECONDS = 24 * 3600.0
 is appended, moved away or deleted while the daemon is stopped is read at the next start.
 """
 
-_RESTS = 20
-"""So many times as long as a measurement of all arrivals took, the next one waits."""
-
-_SWEEP_SECONDS = 60.0
-
 _CLOSED_AT_ONCE = 256
 """How many open files a scan looks at, to close those that have nothing left to read."""
 
@@ -53,24 +46,18 @@ class HeldFiles:
         *,
         tree: Tree,
         budget: LinkBudget,
-        limit_bytes: int,
     ) -> None:
-        """`limit_bytes`: so much of delivered files is kept linked, less what is held anyway."""
         self._tree = tree
         self._files = files
         self._open_files = open_files
         self._hard_links = hard_links
         self._arrivals = arrivals
         self._scan = scan
-        self._limit_bytes = limit_bytes
         self._budget = budget
         self._made_room: set[int] = set()
-        self._measures_at = 0.0
         self._retained: frozenset[int] = frozenset()
         self._changed: set[int] = set()
         self._failed: dict[int, File] = {}
-        self._troubles: dict[str, str] = {}
-        self._swept_at = float("-inf")
         self._set_aside = LinkedFiles()
         self._closing: list[int] = []
 
@@ -81,7 +68,7 @@ class HeldFiles:
         self._failed.pop(file.id, None)
         if file.state is not SegmentState.LIVE:
             return
-        if not self._has_room(file):
+        if not self.has_room(file):
             # nor is it kept open: that would keep it on the disk as a link does
             self._open_files.close_file(file)
             self._arrivals.release(file)
@@ -106,14 +93,14 @@ class HeldFiles:
         is_kept = self.has_link(file) or self._arrivals.find(file) is not None
         if is_kept or self._files.options(file).protect == "never":
             return
-        if self._has_room(file) and self._arrivals.keep(file):
+        if self.has_room(file) and self._arrivals.keep(file):
             inode = file.device, file.inode
             self._budget.count_arrival(file.source, inode, file.disk_bytes)
 
     def settle(self, file: File) -> None:
         """Remove the link of a file that every sink has so far, unless something else needs it."""
-        if not self.is_retained(file) and not self._is_precaution(file):
-            self._release(file)
+        if not self.is_retained(file) and not self.is_precaution(file):
+            self.unlink_live(file)
 
     def release(self, file: File, *, is_copied: bool = False) -> None:
         """Close a file and remove its link: nothing more will be read of this inode.
@@ -133,7 +120,7 @@ class HeldFiles:
         linked = self._hard_links.status(file.id)
         folder = self._hard_links.set_aside(file.id)
         self._budget.forget(file.id)
-        self._measure_set_aside()
+        self.measure_set_aside()
         self._scan.warn(
             "set_aside",
             file.path,
@@ -148,6 +135,25 @@ class HeldFiles:
         except OSError:
             return True  # it cannot be seen now
         return linked is not None and linked.st_nlink == 1
+
+    def retry_failed(self) -> None:
+        """Try again to link the files for which that failed: one attempt, as long as it fails."""
+        for file in list(self._failed.values()):
+            self.pin(file)
+            if file.id in self._failed:
+                break
+
+    def forget_link(self, file: File) -> None:
+        """Forget a link that somebody has removed."""
+        self._hard_links.forget(file.id)
+        self._budget.forget(file.id)
+        self._changed.add(file.id)
+
+    def unlink_deleted(self, file: File) -> None:
+        """Remove the link of a deleted file that every sink has, unless it has more by now."""
+        if not self.has_grown(file):
+            self._remove_link(file.id)
+            self._changed.add(file.id)
 
     def drop(self, file: File) -> None:
         """Release what keeps a file since it arrived."""
@@ -259,106 +265,14 @@ class HeldFiles:
 
     @property
     def set_aside(self) -> LinkedFiles:
-        """The links that belong to no source, as they were within the last minute."""
+        """The links that belong to no source, as they were when last measured."""
         return self._set_aside
 
-    # ---- from time to time
-
-    def maintain(self, now: float) -> None:
-        """Try again what failed, and once a minute release what is no longer needed."""
-        for file in list(self._failed.values()):
-            self.pin(file)
-            if file.id in self._failed:
-                break  # one attempt a scan, as long as it fails
-        self._share_room()
-        if now - self._swept_at >= _SWEEP_SECONDS:
-            self._swept_at = now
-            self._replace_removed()
-            self.sweep()
-            self._measure_set_aside()
-        self._report_troubles()
-
-    def _replace_removed(self) -> None:
-        """Make the links again that somebody has removed, of files that are still there."""
-        removed = Counter[str]()
-        for segment in self._hard_links.list_removed():
-            file = self._files.get(segment)
-            if file is None or file.state is not SegmentState.LIVE:
-                continue  # it is seen to be gone when it is read
-            removed[os.path.dirname(self._hard_links.path(segment) or "")] += 1
-            self._hard_links.forget(segment)
-            self._budget.forget(segment)
-            self._changed.add(segment)
-            if not file.is_acknowledged or self.is_retained(file):
-                self.pin(file)
-        for folder, count in removed.items():
-            self._scan.announce(
-                "link",
-                folder,
-                f"{count} hard links in this folder were removed by somebody: they are made again "
-                "where their files are still there and need them; leave this folder alone while "
-                "the daemon runs",
-            )
-
-    def _measure_set_aside(self) -> None:
+    def measure_set_aside(self) -> None:
+        """Find out what the folders of links set aside have."""
         self._set_aside = measure_links(set_aside_folders(self._hard_links.folders))
 
-    def sweep(self) -> None:
-        """Have a link of each live file that changed in the last day, within the limit."""
-        room = self._limit_bytes
-        delivered = []
-        for file in self._files:
-            if self._is_precaution(file) and file.is_acknowledged:
-                delivered.append(file)
-            elif self.has_link(file):
-                room -= file.size
-                self._budget.count(file)
-                self._settle_if_delivered(file)
-        delivered.sort(key=lambda file: -file.modified_ns)
-        for file in delivered:
-            if file.size > room and not self.is_retained(file):
-                self._release(file)
-                continue
-            room -= file.size
-            if self.has_link(file):
-                self._budget.count(file)
-            elif file.can_link is not False and self._budget.has_room(file):
-                self.pin(file)
-            else:
-                self._budget.settle(file)  # a precaution is no reason to wait
-
-    def release_delivered(self) -> None:
-        """Remove the links of all files that every sink has."""
-        for segment in self._hard_links.segments():
-            file = self._files.get(segment)
-            if file is None or self.is_retained(file) or not _is_finished(file):
-                continue
-            if file.state is SegmentState.LIVE and self._has_lost_its_name(file):
-                file.lose_name(is_readable=True)  # no scan has looked since, or it was moved away
-            if file.state is SegmentState.LIVE:
-                self._release(file)
-            elif not self.has_grown(file):
-                self._remove_link(file.id)
-                self._changed.add(file.id)
-
-    def _has_lost_its_name(self, file: File) -> bool:
-        """Return whether a file that we have a link of is no longer where it was."""
-        linked = self._hard_links.status(file.id)
-        if linked is None or linked.st_nlink == 1:
-            return linked is not None
-        try:
-            named = self._tree.stat(file.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:
-            return False  # it cannot be seen now
-        return (named.st_dev, named.st_ino) != (linked.st_dev, linked.st_ino)
-
-    def _settle_if_delivered(self, file: File) -> None:
-        if file.state is SegmentState.LIVE and _is_finished(file):
-            self.settle(file)
-
-    def _is_precaution(self, file: File) -> bool:
+    def is_precaution(self, file: File) -> bool:
         """Return whether a file keeps its link although every sink has it."""
         return (
             file.state is SegmentState.LIVE
@@ -366,7 +280,7 @@ class HeldFiles:
             and time.time() - file.modified_ns / 1e9 < RECENT_SECONDS
         )
 
-    def _release(self, file: File) -> None:
+    def unlink_live(self, file: File) -> None:
         """Remove the link of a live file, unless the file has lost its name in this moment."""
         self._arrivals.release(file)
         linked = self._hard_links.status(file.id)
@@ -407,7 +321,11 @@ class HeldFiles:
         self._budget.forget(segment)
         return self._hard_links.remove(segment)
 
-    def _has_room(self, file: File) -> bool:
+    def begin_sharing(self) -> None:
+        """Let files of sources that are full have the room of delivered ones again."""
+        self._made_room.clear()
+
+    def has_room(self, file: File) -> bool:
         """Return whether a file has a link or may have one, at the cost of delivered files."""
         if self.has_link(file) or self._files.options(file).protect == "never":
             return True
@@ -417,44 +335,13 @@ class HeldFiles:
             self._made_room.add(file.source)  # once a scan: it looks at all links
             for segment in self._budget.list_linked(file.source):
                 other = self._files.get(segment)
-                if other is not None and self._is_precaution(other):
+                if other is not None and self.is_precaution(other):
                     self._release_if_delivered(other)
         return self._budget.has_room(file)
 
     def _release_if_delivered(self, file: File) -> None:
         if file.is_acknowledged and self.has_link(file) and not self.is_retained(file):
-            self._release(file)
-
-    def _share_room(self) -> None:
-        """Link files for which there was no room, as far as there is some now."""
-        self._measure_arrivals()
-        self._made_room.clear()
-        for source in self._budget.full:
-            for file in self._budget.list_waiting(source):
-                is_new, is_live = file.state is SegmentState.NEW, file.state is SegmentState.LIVE
-                if file.id not in self._files or not (is_new or is_live) or _is_finished(file):
-                    self._budget.settle(file)
-                    continue
-                if is_new and self._has_room(file):
-                    self._budget.settle(file)
-                    self.keep_unread(file)
-                    continue
-                self.pin(file)
-                if not self.has_link(file):
-                    break
-        self._arrivals.keep_nothing_of(self._budget.full)
-
-    def _measure_arrivals(self) -> None:
-        """Note what the links of files take that are not known yet; rest if these are very many."""
-        began = time.monotonic()
-        if began < self._measures_at:
-            return
-        self._budget.begin_measuring()
-        for arrival, status in self._arrivals:
-            inode = status.st_dev, status.st_ino
-            self._budget.count_arrival(arrival.source, inode, status.st_size)
-        ended = time.monotonic()
-        self._measures_at = ended + _RESTS * (ended - began)
+            self.unlink_live(file)
 
     def _accept_ctime(self, file: File) -> None:
         """Accept the ctime that our own link or unlink gave a file, if nothing else changed."""
@@ -469,23 +356,3 @@ class HeldFiles:
         )
         if is_unchanged and file.changed_ns >= 0:
             file.accept_change(status.st_ctime_ns)
-
-    def _report_troubles(self) -> None:
-        troubles = dict(self._hard_links.troubles)
-        for folder in troubles.keys() | self._troubles.keys():
-            reason, before = troubles.get(folder), self._troubles.get(folder)
-            if reason == before:
-                continue
-            self._scan.announce(
-                "link",
-                folder,
-                "hard links can be made in this folder again"
-                if reason is None
-                else f"a hard link could not be made in this folder ({reason}): files that are "
-                "deleted now are kept only while the daemon runs; it is tried again in each scan",
-            )
-        self._troubles = troubles
-
-
-def _is_finished(file: File) -> bool:
-    return file.is_acknowledged and file.is_read_to_end
