@@ -148,7 +148,7 @@ class Daemon:
         if self._generation is None:
             self._progress.interrupt()
 
-    # ---------------------------------------------------------------- called by the reloader
+    # Called by the reloader:
 
     async def replace_sinks(self, new: Configuration, change: Difference) -> None:
         """Change only the sinks that differ."""
@@ -166,7 +166,7 @@ class Daemon:
         self._running.service.make_way(is_continued)
         await self._has_restarted.wait()
 
-    # ---------------------------------------------------------------- generations
+    # Generations:
 
     @property
     def _running(self) -> Generation:

@@ -144,7 +144,7 @@ class HealthServer:
         self._wake()
         self._thread.join()
 
-    # ---------------------------------------------------------------- in the thread
+    # In the thread:
 
     def _serve(self) -> None:
         try:
@@ -324,7 +324,7 @@ class HealthServer:
         else:
             self._selector.register(connection.client, events)
 
-    # ---------------------------------------------------------------- in any thread
+    # In any thread:
 
     def _wake(self) -> None:
         with suppress(OSError):  # it has been woken already, or has ended

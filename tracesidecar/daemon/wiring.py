@@ -112,7 +112,7 @@ class Wiring:
         context.tailer.note_own_paths(list_own_paths(configuration))
         return [self._sink_builder.build(context, configuration, options) for options in wanted]
 
-    # ---------------------------------------------------------------- in the worker thread
+    # In the worker thread:
 
     def _build(self, watcher: Watcher | None) -> WorkerContext:
         configuration, journal = self._configuration, self._journal

@@ -107,7 +107,7 @@ class Intake:
         for sink in added:
             self._offer_backlog(sink)
 
-    # ---------------------------------------------------------------- discovery
+    # Discovery:
 
     def scan(self, *, full: bool) -> ScanOutcome:
         """Scan, offer what may have something new to the sinks, and account for what is lost."""
@@ -223,7 +223,7 @@ class Intake:
             for sink in sinks:
                 sink.forget_all_but(all_known)
 
-    # ---------------------------------------------------------------- acknowledgements
+    # Acknowledgements:
 
     def retain_rejected(self) -> None:
         """Have the tailer keep the files that alone have bytes of rejected lines, and no others."""

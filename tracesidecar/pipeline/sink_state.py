@@ -224,7 +224,7 @@ class SinkState:
         self._is_draining = False
         self._is_finishing = False
 
-    # ---------------------------------------------------------------- phases
+    # Phases:
 
     @property
     def phase(self) -> SinkPhase:
@@ -257,7 +257,7 @@ class SinkState:
         self.progress.note_commit()
         self.redrives.note_commit()
 
-    # ---------------------------------------------------------------- the end
+    # The end:
 
     @property
     def is_draining(self) -> bool:
@@ -284,7 +284,7 @@ class SinkState:
         self.deadline.set(seconds)
         self._news.set()
 
-    # ---------------------------------------------------------------- news
+    # News:
 
     def wake(self) -> None:
         """Wake the sink: there may be something to read."""

@@ -108,7 +108,7 @@ class WorkerContext:
         """The memory taken by clean chunks and events that more than one sink may want."""
         return self._in_thread(self._chunks).cached_bytes + self._events.cached_bytes
 
-    # ---------------------------------------------------------------- what the event loop runs
+    # What the event loop runs:
 
     def scan(self, *, full: bool) -> ScanOutcome:
         """Scan, as `Intake.scan`."""

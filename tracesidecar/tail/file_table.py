@@ -241,7 +241,7 @@ class File:
         """Return whether nothing is read of the file because another one has all of its bytes."""
         return self.state is SegmentState.SPENT and self.loss is None
 
-    # ---- the name
+    # The name:
 
     def move_to(self, directory: Directory, name: str) -> None:
         """Note where the file is now. `FileTable.move` calls this: it finds the file there."""
@@ -254,7 +254,7 @@ class File:
         """Note under which path the file was seen before it was known."""
         self.origin = path
 
-    # ---- the content
+    # The content:
 
     def advance(self, place: Checkpoint) -> None:
         """Note that the file has been read up to a place."""
@@ -347,7 +347,7 @@ class File:
         """Note whether a hard link could be made."""
         self.can_link = is_made
 
-    # ---- the state
+    # The state:
 
     def take(self) -> None:
         """Begin to read: the file is new, or has been found again."""
@@ -383,7 +383,7 @@ class File:
         self.state = SegmentState.LIVE
         self.observe(status)
 
-    # ---- the journal
+    # The journal:
 
     def note_recorded(self, protection: Protection | None) -> None:
         """Note what the journal says of the protection."""

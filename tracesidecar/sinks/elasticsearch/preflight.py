@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_BODY_LIMIT_BYTES = 4 << 20
+BODY_LIMIT_BYTES = 4 << 20
+"""The longest answer to a question: about documents, ids and privileges."""
 _JSON = {"Content-Type": "application/json"}
 NO_PRIVILEGES_API = frozenset({400, 403, 404, 405, 410})
 """How OpenSearch, or an Elasticsearch without security, answers to the query for privileges."""
@@ -61,7 +62,7 @@ async def check_access(endpoint: Endpoint, index: IndexName) -> bool:
     query = {"index": [{"names": [name], "privileges": ["create_doc", "read"]}]}
     url = endpoint.url / "_security" / "user" / "_has_privileges"
     response = await endpoint.request(
-        "POST", _JSON, msgspec.json.encode(query), url=url, body_limit_bytes=_BODY_LIMIT_BYTES
+        "POST", _JSON, msgspec.json.encode(query), url=url, body_limit_bytes=BODY_LIMIT_BYTES
     )
     if response.status in NO_PRIVILEGES_API:
         return True
@@ -96,7 +97,7 @@ async def check_template(endpoint: Endpoint, index: IndexName) -> None:
     """
     name = _example(index)
     url = endpoint.url / "_index_template" / "_simulate_index" / name
-    response = await endpoint.request("POST", _JSON, url=url, body_limit_bytes=_BODY_LIMIT_BYTES)
+    response = await endpoint.request("POST", _JSON, url=url, body_limit_bytes=BODY_LIMIT_BYTES)
     if response.status == 403:
         log.info(
             "sink.template_unseen",

@@ -16,6 +16,7 @@ from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.elasticsearch.bulk_request import ElasticsearchFormat, IndexName
 from tracesidecar.sinks.elasticsearch.origin import ORIGIN_FIELDS, RawObject, read_origin
 from tracesidecar.sinks.elasticsearch.preflight import (
+    BODY_LIMIT_BYTES,
     NO_PRIVILEGES_API,
     Privileges,
     decode_answer,
@@ -34,7 +35,6 @@ An id may be in the indices of two days.
 DOCUMENTS_AT_ONCE = 5000
 """Each takes about 110 bytes of a multi get: nginx in front of the server allows 1 MB."""
 
-_BODY_LIMIT_BYTES = 4 << 20
 _JSON = {"Content-Type": "application/json"}
 _ANY_INDEX = {"ignore_unavailable": "true", "allow_no_indices": "true"}
 _NOT_ALLOWED = frozenset({403, 404, 405})
@@ -130,7 +130,7 @@ async def _read_some(
             _source_includes=",".join(ORIGIN_FIELDS[form][1:]),
             filter_path="docs._id,docs.found,docs._source,docs.error.type",
         ),
-        body_limit_bytes=_BODY_LIMIT_BYTES,
+        body_limit_bytes=BODY_LIMIT_BYTES,
     )
     if response.status in _NOT_ALLOWED:
         raise _deny_reading(response.describe(endpoint.where))
@@ -165,7 +165,7 @@ async def _require_privileges(endpoint: Endpoint, name: str) -> None:
     query = {"index": [{"names": [name], "privileges": ["read", "maintenance"]}]}
     url = endpoint.url / "_security" / "user" / "_has_privileges"
     response = await endpoint.request(
-        "POST", _JSON, msgspec.json.encode(query), url=url, body_limit_bytes=_BODY_LIMIT_BYTES
+        "POST", _JSON, msgspec.json.encode(query), url=url, body_limit_bytes=BODY_LIMIT_BYTES
     )
     if response.status in NO_PRIVILEGES_API:
         return
@@ -179,7 +179,7 @@ async def _ask(endpoint: Endpoint, name: str, action: str, query: bytes, kind: t
         _JSON,
         query,
         url=(endpoint.url / name / action).update_query(_ANY_INDEX),
-        body_limit_bytes=_BODY_LIMIT_BYTES,
+        body_limit_bytes=BODY_LIMIT_BYTES,
     )
     if response.status in _NOT_ALLOWED:
         raise _deny(f"{response.describe(endpoint.where)} to {action} of {name}")

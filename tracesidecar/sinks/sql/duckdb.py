@@ -17,7 +17,13 @@ from tracesidecar.ddl import ROW, column_names, duckdb_file, wrap_list
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
 from tracesidecar.sinks.sql.conflicts import find_conflicts
-from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax, StoredRows, find_events
+from tracesidecar.sinks.sql.engine import (
+    FILE_MODE,
+    STREAMED_ROWS,
+    SqlSyntax,
+    StoredRows,
+    find_events,
+)
 from tracesidecar.sinks.sql.errors import duckdb_error
 from tracesidecar.sinks.sql.schema import migrate
 
@@ -32,7 +38,6 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
-STREAMED_ROWS = 2000
 
 _SHAPE = json.dumps({column.name: "VARCHAR" for column in ROW})
 _LINES = f"""CREATE OR REPLACE TEMPORARY TABLE lines AS

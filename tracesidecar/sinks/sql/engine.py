@@ -12,6 +12,9 @@ from typing import Protocol
 from tracesidecar.ddl import Statement, Types
 from tracesidecar.model import Record
 
+STREAMED_ROWS = 2000
+"""How many rows of an answer are in memory at once."""
+
 FILE_MODE = 0o640
 """The mode of a database that is a file, when it is created."""
 

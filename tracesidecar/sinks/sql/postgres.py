@@ -18,7 +18,7 @@ from tracesidecar.errors import RetryLater
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
 from tracesidecar.sinks.sql.conflicts import Conflicts, find_conflicts
-from tracesidecar.sinks.sql.engine import SqlSyntax, StoredRows, find_events
+from tracesidecar.sinks.sql.engine import STREAMED_ROWS, SqlSyntax, StoredRows, find_events
 from tracesidecar.sinks.sql.errors import GRANTS, postgres_error
 from tracesidecar.sinks.sql.options import Address, Options
 from tracesidecar.sinks.sql.postgres_connection import connection_string
@@ -34,7 +34,6 @@ LOCKS = 0x74726163
 conversations.
 """
 BUCKETS = 64
-STREAMED_ROWS = 2000
 
 NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 """An escaped U+0000 whose backslash is not itself escaped."""

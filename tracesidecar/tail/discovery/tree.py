@@ -72,7 +72,7 @@ class Tree:
         tree._roots = sorted(tree._rules, key=len, reverse=True)
         return tree
 
-    # ---- during a scan
+    # During a scan:
 
     def begin_scan(self) -> None:
         """Keep directories open from now on."""
@@ -85,7 +85,7 @@ class Tree:
         for descriptor in (kept or {}).values():
             os.close(descriptor)
 
-    # ---- what is at a path
+    # What is at a path:
 
     @contextmanager
     def directory(self, path: str) -> Iterator[int]:
@@ -195,7 +195,7 @@ class Tree:
         finally:
             os.close(descriptor)
 
-    # ---- step by step
+    # Step by step:
 
     def _leave(self) -> None:
         self._in_use -= 1

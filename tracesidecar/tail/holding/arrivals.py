@@ -160,7 +160,7 @@ class Arrivals:
                 with suppress(OSError):  # no links are possible there
                     folder.take_over(source.hold_directory)
 
-    # ---- in the observer's thread
+    # In the observer's thread:
 
     def take(self, path: str, followed: str, source: int) -> TakenFile | None:
         """Link or open the file at a path; it is followed under another path, perhaps.
@@ -241,7 +241,7 @@ class Arrivals:
             return None
         return Arrival(followed, source, self._folders[source], descriptor=descriptor)
 
-    # ---- in the tailer's thread
+    # In the tailer's thread:
 
     def keep_nothing_of(self, sources: frozenset[int]) -> None:
         """Keep no new files of these sources: there is no room for them."""

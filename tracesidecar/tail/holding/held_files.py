@@ -61,7 +61,7 @@ class HeldFiles:
         self._set_aside = LinkedFiles()
         self._closing: list[int] = []
 
-    # ---- protecting
+    # Protecting:
 
     def pin(self, file: File) -> None:
         """Link a file that is not finished, if possible; otherwise it is only kept open."""
@@ -242,7 +242,7 @@ class HeldFiles:
         """Return whether no link is left that the next start would take for an unknown one."""
         return not self._hard_links.is_being_removed(segment)
 
-    # ---- what is recorded
+    # What is recorded:
 
     def protection(self, file: File) -> Protection:
         """Return what keeps the file readable when its name is removed."""

@@ -121,7 +121,7 @@ class NewFileNotices:
         self._moved: dict[str, _Look] = {}  # by where each is now
         self._leaving: tuple[int, str, int | None] = 0, "", None
 
-    # ---- in the observer's thread
+    # In the observer's thread:
 
     def note_created(self, path: str) -> None:
         """Keep a file that was made under a followed name."""
@@ -374,7 +374,7 @@ class NewFileNotices:
         unkept.ended_at = time.monotonic()
         self._lost.append(unkept)
 
-    # ---- in the tailer's thread
+    # In the tailer's thread:
 
     def forget_folders(self) -> None:
         """Look again which folders are ours: something may have been mounted."""

@@ -67,7 +67,7 @@ class OpenFiles:
         self._descriptors = Descriptors(descriptor_limit(), self._can_reopen, self._note_closed)
         self._changed: set[int] = set()
 
-    # ---- reading
+    # Reading:
 
     def open(self, file: File, offset: int = 0, *, in_turn: bool = False) -> OpenedFile | None:
         """Return the bytes of a segment, to be read from about `offset` on.

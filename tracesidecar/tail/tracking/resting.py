@@ -75,7 +75,7 @@ class RestingSegments:
         self._looked_at = BEFORE_ALL_SEGMENTS
         self._seen = 0
 
-    # ---- at the start
+    # At the start:
 
     def choose(self) -> Rest:
         """Return which segments can be left in the journal, as far as their folders show."""
@@ -96,7 +96,7 @@ class RestingSegments:
         """Call this with the segments that are about to be known again."""
         self._announce = announce
 
-    # ---- in scans
+    # In scans:
 
     def expire(self) -> None:
         """Find segments to be over, some at a time, once no other file can go on with them.
