@@ -57,7 +57,7 @@ STAGES: dict[str, tuple[object, str]] = {
     "base64": (encoded_text, "base64_content"),
     "recheck": (Recheck, "check"),
     "split secrets": (SplitSecrets, "find_edits"),
-    "streams": (streams, "read_event"),
+    "streams": (streams, "read_events"),
     "stream edits": (StreamEdits, "find_edits"),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.sanitize.lines import chunk_of
+from tests.sanitize.stream_forms import FORMS, UNKNOWN, Form, from_numbers
 from tracesidecar.sanitize.edit import stream_edits
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
@@ -212,7 +213,7 @@ def test_a_range_ends_before_an_open_message(secrets_only: Sanitizer) -> None:
 def test_a_finished_message_is_part_of_the_range(secrets_only: Sanitizer) -> None:
     data = CALM + stream_message(99) + lines([{"type": "message_stop"}])
     assert secrets_only(chunk_of(data), flush=False).end == len(data)
-    quiet = CALM + stream_message(99) + CALM * 11
+    quiet = CALM + stream_message(99) + CALM * 22
     assert secrets_only(chunk_of(quiet), flush=False).end == len(quiet)
 
 
@@ -269,3 +270,61 @@ def test_all_lines_of_a_stream_that_cannot_be_examined_are_withheld(
     clean = secrets_only(chunk_of(CALM + stream_message(99) + CALM))
     assert clean.data == CALM * 2
     assert {rejection.reason for rejection in clean.rejected} == {"redaction_failed"}
+
+
+def read_pieces(data: bytes, form: Form) -> list[str]:
+    return [
+        form.decode(at(value, form.path))
+        for value in map(json.loads, data.splitlines())
+        if "noise" not in value
+    ]
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("seed", range(2))
+def test_every_known_format_is_redacted_as_one_text(
+    secrets_only: Sanitizer, name: str, seed: int
+) -> None:
+    form = FORMS[name]
+    texts = split(MESSAGE, seed) if form.decode is not from_numbers else [*MESSAGE[:60]]
+    clean = secrets_only(chunk_of(lines([form.line(text, i) for i, text in enumerate(texts)])))
+    assert not clean.rejected
+    joined = "".join(read_pieces(clean.data, form))
+    assert KEY_ID not in joined
+    assert "Here it is: [REDACTED:aws-access-key-id] and\nexport DB_PASSWORD=" in joined
+    assert form.decode is from_numbers or joined == REDACTED
+
+
+@pytest.mark.parametrize("name", [*FORMS, *UNKNOWN])
+def test_a_token_is_redacted_with_forty_other_lines_between_its_parts(
+    secrets_only: Sanitizer, name: str
+) -> None:
+    form = {**FORMS, **UNKNOWN}[name]
+    token = "ghp_" + "A7kQ2mZx9LwR4tVb8NcY1dHs6EuJ3fGp5TiO"
+    texts = ["the token is ", token[:11], token[11:23], token[23:], " ok", " and more"]
+    values: list[dict[str, Any]] = []
+    for i, text in enumerate(texts):
+        values.append(form.line(text, i))
+        values += [{"noise": i, "text": f"line {n}"} for n in range(40)] if i in (1, 2) else []
+    clean = secrets_only(chunk_of(lines(values)))
+    assert not clean.rejected
+    assert "".join(read_pieces(clean.data, form)) == (
+        "the token is [REDACTED:github-token] ok and more"
+    )
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_lines_of_one_shape_that_stream_nothing_stay_as_they_are(
+    secrets_only: Sanitizer, name: str
+) -> None:
+    form = UNKNOWN[name]
+    texts = ["use sk-ant-", "more of it", "AKIA", "ordinary words", "ghp_", "12 files changed"]
+    data = lines([form.line(text, i) for i, text in enumerate(texts)])
+    assert secrets_only(chunk_of(data)).data == data
+
+
+def test_a_token_that_may_go_on_in_the_next_lines_waits_for_them(secrets_only: Sanitizer) -> None:
+    form = UNKNOWN["a bare text"]
+    data = CALM + lines([form.line("ghp_A7kQ2mZ", 0)])
+    assert secrets_only(chunk_of(data), flush=False).end == len(CALM)
+    assert secrets_only(chunk_of(data + CALM * 22), flush=False).end == len(data + CALM * 22)

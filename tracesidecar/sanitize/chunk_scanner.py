@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tracesidecar.sanitize.engine import Hit
-from tracesidecar.sanitize.prefilter import Candidates
+from tracesidecar.sanitize.prefilter import Candidates, StreamSigns
 from tracesidecar.sanitize.rules import CustomRules
-from tracesidecar.sanitize.streams import StreamedText, find_streams
+from tracesidecar.sanitize.streamed_text import StreamedText
+from tracesidecar.sanitize.streams import find_streams
 
 SuspectLine = tuple[int, int, Sequence[Hit] | None]
 """A line [start, end) without its newline, and its hits; None if anything may be anywhere."""
@@ -32,29 +33,30 @@ class ChunkScanner:
 
     def scan(self, data: bytes) -> ScannedLines:
         """Scan whole lines, each ended by a newline."""
-        stream_signs: list[int] = []
+        signs = StreamSigns([], [])
         try:
-            suspects = _group_by_line(data, self._candidates.find_hits(data, stream_signs))
+            suspects = _group_by_line(data, self._candidates.find_hits(data, signs))
         except Exception:  # noqa: BLE001 - too many hits or a failed scan: line by line, a failure costs one line
-            suspects, stream_signs = self._scan_line_by_line(data)
+            suspects, signs = self._scan_line_by_line(data)
         if self._has_custom_rules:
             suspects = self._with_custom_rules(data, suspects)
-        return ScannedLines(data, suspects, find_streams(data, stream_signs))
+        return ScannedLines(data, suspects, find_streams(data, signs.pieces, signs.broken))
 
-    def _scan_line_by_line(self, data: bytes) -> tuple[list[SuspectLine], list[int]]:
+    def _scan_line_by_line(self, data: bytes) -> tuple[list[SuspectLine], StreamSigns]:
         suspects: list[SuspectLine] = []
-        stream_signs: list[int] = []
+        all_signs = StreamSigns([], [])
         for start, end in _lines_of(data):
-            signs: list[int] = []
+            signs = StreamSigns([], [])
             try:
                 hits = self._candidates.find_hits(data[start:end], signs)
                 if hits:
                     suspects.append((start, end, [(start + at, kind) for at, kind in hits]))
             except Exception:  # noqa: BLE001 - fail closed: anything may be anywhere in this line
                 suspects.append((start, end, None))
-                signs = [end - start]
-            stream_signs += [start + at for at in signs]
-        return suspects, stream_signs
+                signs = StreamSigns([end - start], [])
+            all_signs.pieces.extend(start + at for at in signs.pieces)
+            all_signs.broken.extend(start + at for at in signs.broken)
+        return suspects, all_signs
 
     def _with_custom_rules(self, data: bytes, suspects: Sequence[SuspectLine]) -> list[SuspectLine]:
         """Add the lines in which a custom rule may match.

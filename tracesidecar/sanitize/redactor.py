@@ -14,10 +14,10 @@ from tracesidecar.sanitize.edit import Edit, EditedLine, LineRedactor, StreamEdi
 from tracesidecar.sanitize.engine import ScanEngine, TooManyHits
 from tracesidecar.sanitize.markers import Marker, merge_spans
 from tracesidecar.sanitize.policy import RedactionPolicy
-from tracesidecar.sanitize.prefilter import Candidates, key_name_pattern
+from tracesidecar.sanitize.prefilter import Candidates, key_name_pattern, token_prefixes_of
 from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.rules import KeyMatcher
-from tracesidecar.sanitize.streams import StreamedText
+from tracesidecar.sanitize.streamed_text import StreamedText
 
 _StreamedLine = tuple[int, list[Edit] | None]
 """The end of a line that carries part of a streamed text, and its edits; None if they could not be
@@ -72,7 +72,12 @@ class Redactor:
             marker=self._marker,
             budget=self._budget,
         )
-        self._stream_edits = StreamEdits(self.detector, self._encoded_text, self._marker)
+        self._stream_edits = StreamEdits(
+            self.detector,
+            self._encoded_text,
+            self._marker,
+            tokens=frozenset(rule.id for rule in policy.rules if token_prefixes_of(rule)),
+        )
 
     def scan(self, data: bytes) -> ScannedLines:
         """Scan every byte of whole lines, each ended by a newline."""

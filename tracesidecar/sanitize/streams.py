@@ -3,55 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from tracesidecar.model import LONGEST_OPEN_BYTES
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.stream_events import read_event
-
-GAP_LINES = 32
-"""A text is over when this many lines in a row did not continue it."""
-
-
-class StreamPiece(NamedTuple):
-    """A piece of a streamed text: its line [start, end) in the chunk, and the member path to it."""
-
-    start: int
-    end: int
-    path: tuple[str | int, ...]
-    text: str
+from tracesidecar.sanitize.similar_lines import find_similar
+from tracesidecar.sanitize.stream_events import MessageKey, read_events
+from tracesidecar.sanitize.streamed_text import GAP_LINES, StreamedText, StreamPiece
 
 
-class StreamedText(NamedTuple):
-    """The pieces of one text, in order; `is_open` if more may come.
-
-    If `is_ambiguous`, the pieces could not be assigned to texts, and none of their lines may pass.
-    """
-
-    pieces: Sequence[StreamPiece]
-    is_open: bool
-    is_ambiguous: bool = False
-
-
-def find_streams(data: bytes, signs: Sequence[int]) -> list[StreamedText]:
+def find_streams(
+    data: bytes, signs: Sequence[int], broken: Sequence[int] = ()
+) -> list[StreamedText]:
     """Return the streamed texts of two or more pieces, and every open one.
 
-    `signs` are the offsets at which matches of STREAM_SIGNS end, in any order.
+    `signs` are the offsets at which matches of the stream signs end, `broken` those at which tokens
+    begin that break off with their strings, both in any order.
     """
-    if not signs:
-        return []
-    assembler = _StreamAssembler()
-    try:
-        for start, end, has_sign in _lines_around(data, sorted(signs)):
-            assembler.add_line(data, start, end, has_sign=has_sign)
-        return assembler.finish()
-    except Exception:  # noqa: BLE001 - fail closed: no line with a sign passes
-        pieces = [
-            StreamPiece(start, end, (), "")
-            for start, end, has_sign in _lines_around(data, sorted(signs))
-            if has_sign
-        ]
-        return [StreamedText(pieces, is_open=False, is_ambiguous=True)]
+    streams: list[StreamedText] = []
+    if signs:
+        assembler = _StreamAssembler()
+        try:
+            for start, end, has_sign in _lines_around(data, sorted(signs)):
+                assembler.add_line(data, start, end, has_sign=has_sign)
+            streams = assembler.finish()
+        except Exception:  # noqa: BLE001 - fail closed: no line with a sign passes
+            pieces = [
+                StreamPiece(start, end, (), b"")
+                for start, end, has_sign in _lines_around(data, sorted(signs))
+                if has_sign
+            ]
+            return [StreamedText(pieces, is_open=False, is_ambiguous=True)]
+    if broken:
+        taken = {piece.start for stream in streams for piece in stream.pieces}
+        streams += find_similar(data, broken, taken)
+    return streams
 
 
 def pending_start(streams: Sequence[StreamedText], size: int) -> int | None:
@@ -78,8 +63,8 @@ class _StreamAssembler:
     """Puts texts together while the lines go by."""
 
     def __init__(self) -> None:
-        self._pieces: dict[tuple[object, ...], list[tuple[object, StreamPiece]]] = {}
-        self._last_line: dict[tuple[object, ...], int] = {}
+        self._pieces: dict[MessageKey, list[tuple[object, StreamPiece]]] = {}
+        self._last_line: dict[MessageKey, int] = {}
         self._finished: list[StreamedText] = []
         self._line_count = 0
 
@@ -87,22 +72,19 @@ class _StreamAssembler:
         self._line_count += 1
         if not has_sign and patterns.STREAM_END.search(data, start, min(end, start + 2048)) is None:
             return
-        event = read_event(data[start:end])
-        if event is None:
-            return
-        key = event.key
-        if event.text is not None:
-            if self._line_count - self._last_line.get(key, self._line_count) > GAP_LINES:
-                self._close(key)
-            self._pieces.setdefault(key, []).append(
-                (event.id, StreamPiece(start, end, event.path, event.text))
-            )
-            self._last_line[key] = self._line_count
-        if event.ends:
-            for other in [other for other in self._pieces if event.is_about(other)]:
-                self._end(other, event.id)
+        for event in read_events(data[start:end]):
+            key = event.key
+            if event.text is not None:
+                if self._line_count - self._last_line.get(key, self._line_count) > GAP_LINES:
+                    self._close(key)
+                piece = StreamPiece(start, end, event.path, event.text, event.codec)
+                self._pieces.setdefault(key, []).append((event.id, piece))
+                self._last_line[key] = self._line_count
+            if event.ends:
+                for other in [other for other in self._pieces if event.is_about(other)]:
+                    self._end(other, event.id)
 
-    def _end(self, key: tuple[object, ...], own_id: object) -> None:
+    def _end(self, key: MessageKey, own_id: object) -> None:
         """Close a text; pieces with another id continue if the end event names its own."""
         others = [
             each
@@ -114,7 +96,7 @@ class _StreamAssembler:
         if others:
             self._pieces[key] = others
 
-    def _close(self, key: tuple[object, ...], *, is_open: bool = False) -> None:
+    def _close(self, key: MessageKey, *, is_open: bool = False) -> None:
         pieces = self._pieces.pop(key)
         by_id: dict[object, list[StreamPiece]] = {}
         for each, piece in pieces:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracesidecar.sanitize.prefilter.anchors import HitRole, key_name_pattern
-from tracesidecar.sanitize.prefilter.candidates import Candidates
+from tracesidecar.sanitize.prefilter.candidates import Candidates, StreamSigns
 from tracesidecar.sanitize.prefilter.token_prefixes import (
     BLOCK_RULES,
     block_starts,
@@ -15,6 +15,7 @@ __all__ = [
     "BLOCK_RULES",
     "Candidates",
     "HitRole",
+    "StreamSigns",
     "block_starts",
     "key_name_pattern",
     "may_continue",

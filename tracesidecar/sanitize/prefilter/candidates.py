@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tracesidecar.sanitize.engine import (
     HIT_LIMIT,
@@ -18,7 +19,18 @@ from tracesidecar.sanitize.prefilter.anchors import Anchor, HitRole
 from tracesidecar.sanitize.prefilter.base64_runs import Base64Runs, is_compressed_start
 from tracesidecar.sanitize.prefilter.token_prefixes import BrokenTokens
 from tracesidecar.sanitize.rules import Rule
-from tracesidecar.sanitize.stream_events import STREAM_SIGNS
+from tracesidecar.sanitize.stream_events import list_stream_signs
+
+
+class StreamSigns(NamedTuple):
+    """Offsets at which a line may carry a piece of a streamed text.
+
+    `pieces` are those of the stream signs, `broken` those of tokens that break off with a string.
+    """
+
+    pieces: list[int]
+    broken: list[int]
+
 
 _RESOLVED_ROLES = (HitRole.ENCODED, HitRole.SPLIT)
 
@@ -38,7 +50,7 @@ class Candidates:
             *anchors.keyword_anchors(custom_names),
             *anchors.list_encoded_anchors(),
             *self._broken_tokens.anchors(),
-            Anchor("stream", HitRole.STREAM, STREAM_SIGNS),
+            Anchor("stream", HitRole.STREAM, list_stream_signs()),
         ]
         self._anchors = _scanner(engine, "anchors", kinds, 0)
         numeric = anchors.numeric_anchor()
@@ -59,10 +71,10 @@ class Candidates:
         self._resolved = {role: len(roles) + i for i, role in enumerate(_RESOLVED_ROLES)}
         self.roles: tuple[HitRole, ...] = (*roles, *_RESOLVED_ROLES)
 
-    def find_hits(self, data: bytes, stream_signs: list[int] | None = None) -> list[Hit]:
+    def find_hits(self, data: bytes, stream_signs: StreamSigns | None = None) -> list[Hit]:
         """Return the hits in order; raise TooManyHits if there are too many to examine each.
 
-        The offsets of possible pieces of streamed messages are added to `stream_signs`.
+        Where pieces of streamed texts may be is added to `stream_signs`.
         """
         limit = hit_limit_for(len(data))
         found = self._anchors.find_hits(data, limit)
@@ -81,7 +93,7 @@ class Candidates:
         return self._anchors.find_hits(data)
 
     def _resolve(
-        self, data: bytes, found: Sequence[Hit], stream_signs: list[int] | None
+        self, data: bytes, found: Sequence[Hit], stream_signs: StreamSigns | None
     ) -> list[Hit]:
         """Replace hits on mere beginnings by what they mean, judged by the bytes around them."""
         hits: list[Hit] = []
@@ -96,19 +108,16 @@ class Candidates:
                 hits.append(hit)
             else:
                 offsets[role].append(hit[0])
-        hits += [
-            (at, self._resolved[role])
-            for at, role in self._broken_tokens.find_broken(
-                data, sorted(offsets[HitRole.TOKEN_PREFIX])
-            )
-        ]
+        broken = list(self._broken_tokens.find_broken(data, sorted(offsets[HitRole.TOKEN_PREFIX])))
+        hits += [(at, self._resolved[role]) for at, role in broken]
         hits += [
             (at, self._resolved[HitRole.ENCODED])
             for at in offsets[HitRole.COMPRESSED]
             if is_compressed_start(data, at)
         ]
         if stream_signs is not None:
-            stream_signs += offsets[HitRole.STREAM]
+            stream_signs.pieces.extend(offsets[HitRole.STREAM])
+            stream_signs.broken.extend(at for at, role in broken if role is HitRole.SPLIT)
         return hits
 
 

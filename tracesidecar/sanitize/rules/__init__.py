@@ -20,6 +20,7 @@ from tracesidecar.sanitize.rules.catalogue import (
 )
 from tracesidecar.sanitize.rules.custom_rules import NO_CUSTOM_RULES, CustomRules
 from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
+from tracesidecar.sanitize.rules.stream_formats import Codec, StreamFormat, load_stream_formats
 from tracesidecar.sanitize.rules.value_checks import (
     KeyClass,
     entropy,
@@ -34,12 +35,14 @@ from tracesidecar.sanitize.rules.value_checks import (
 __all__ = [
     "NO_CUSTOM_RULES",
     "AllowedPaths",
+    "Codec",
     "CustomRules",
     "KeyClass",
     "KeyMatcher",
     "Rule",
     "RuleCatalogue",
     "Shape",
+    "StreamFormat",
     "Vocabulary",
     "active_rules",
     "catalogue_bytes",
@@ -54,5 +57,6 @@ __all__ = [
     "list_disabled_secret_rules",
     "load_catalogue",
     "load_shapes",
+    "load_stream_formats",
     "words_of",
 ]

@@ -12,6 +12,7 @@ import msgspec
 
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.rules.stream_formats import read_stream_table
 
 SHAPES_RULE = "vendor-token"
 """The rule for the shapes of shapes.toml that no other rule redacts."""
@@ -131,8 +132,8 @@ class RuleCatalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def catalogue_bytes() -> bytes:
-    """Return the packaged rules.toml and shapes.toml."""
-    return _read("rules.toml") + _read("shapes.toml")
+    """Return the packaged rules.toml, shapes.toml and streams.toml."""
+    return _read("rules.toml") + _read("shapes.toml") + read_stream_table()
 
 
 @cache
