@@ -141,14 +141,22 @@ def _follow(data: bytes, group: Sequence[_Shape], at: int) -> StreamedText | Non
         if not _ENDS_IN_TOKEN.fullmatch(pieces[-1].text) or len(pieces) >= _MOST_PIECES:
             break  # the token is over
     else:
-        rest = data.count(b"\n", before.end + 1)
-        if rest <= GAP_LINES:
+        if _is_near_end(data, before.end + 1):
             pieces[0] = _piece_of(first, path, frame, tail)
             return StreamedText(pieces, is_open=True, is_guessed=True)
     if len(pieces) == 1:
         return None
     pieces[0] = _piece_of(first, path, frame, tail)
     return StreamedText(pieces, is_open=False, is_guessed=True)
+
+
+def _is_near_end(data: bytes, position: int) -> bool:
+    """Return whether few enough lines follow for the text to be continued after them."""
+    for _ in range(GAP_LINES + 1):
+        position = data.find(b"\n", position) + 1
+        if not position:
+            return True
+    return False
 
 
 def _piece_of(shape: _Shape, path: Path, frame: str, tail: str) -> StreamPiece:

@@ -38,9 +38,7 @@ class StreamEdits:
         *,
         tokens: Collection[str],
     ) -> None:
-        """`tokens` are the rules for tokens that a prefix makes certain, also where texts are
-        guessed.
-        """
+        """`tokens`: the rules that count in guessed texts. A prefix makes these certain."""
         self._tokens = tokens
         self._detector = detector
         self._encoded_text = encoded_text
@@ -68,7 +66,11 @@ class StreamEdits:
         found: dict[int, list[_Cut]] = {}
         for start, end, rule in spans:
             first, last = bisect_right(starts, start) - 1, bisect_left(starts, end) - 1
-            if stream.is_guessed and (rule not in self._tokens or first == last):
+            if stream.is_guessed and (
+                rule not in self._tokens
+                or first == last
+                or self._is_found_alone(contents[first], start - starts[first])
+            ):
                 continue
             new = self._marker.mark(rule, joined[start:end])
             for i in range(first, last + 1):
@@ -83,6 +85,10 @@ class StreamEdits:
                 _edit_piece(data[piece.start : piece.end], piece, cuts)
             )
         return edits
+
+    def _is_found_alone(self, piece: bytes, start: int) -> bool:
+        """Return whether the rules find something in a piece without those that follow it."""
+        return any(end > start for _, end, _ in self._detector.find_spans(piece))
 
 
 class _Cut(NamedTuple):
