@@ -45,6 +45,32 @@ def test_a_start_that_reads_a_huge_archive_answers_and_ends_when_it_is_asked_to(
     assert "service.started" not in events
 
 
+@pytest.mark.long
+def test_a_reload_that_reads_a_huge_archive_answers_and_ends_when_it_is_asked_to(
+    sidecar: Sidecar,
+) -> None:
+    """Seen: a reload was built in the event loop, and nothing was answered meanwhile."""
+    limits = "limits = { ratio = 1000000 }"
+    lake = LAKE.format(lake=sidecar.lake)
+    sidecar.configure(lake, source=limits, daemon='drain_deadline = "2s"')
+    daemon = sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    second = LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
+    sidecar.configure(
+        f'{lake}{second}start = "now"\n', source=limits, daemon='drain_deadline = "2s"'
+    )
+    config = sidecar.config.read_text()
+    sidecar.config.write_text(config.replace('/**/*.jsonl"]', '/**/*.jsonl*"]'))
+    (sidecar.traces / "a.jsonl.gz").write_bytes(MEMBER * MEMBERS)
+    daemon.send_signal(signal.SIGHUP)
+    wait_until(lambda: answer(sidecar, "readyz") == 503)
+    assert answer(sidecar, "livez") == 200
+    began = time.monotonic()
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(60) == 75
+    assert time.monotonic() - began < 20
+
+
 def answer(sidecar: Sidecar, page: str) -> int:
     try:
         url = f"http://127.0.0.1:{sidecar.port}/{page}"

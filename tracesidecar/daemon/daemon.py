@@ -48,6 +48,10 @@ class Ended:
     rejected: int
 
 
+_INTERRUPTED = DrainResult((), (), has_scanned=False, end=DrainEnd.DEADLINE)
+"""The end of a service that was asked to stop while it was starting."""
+
+
 class Daemon:
     """Runs a configuration until it has drained, as the one process of its state directory."""
 
@@ -64,6 +68,7 @@ class Daemon:
         self._restart_wanted = False
         self._has_restarted = asyncio.Event()
         self._generation: Generation | None = None
+        self._is_building = True
         self._progress = Progress()
         self._stop_asked = False
         self._reloader: Reloader | None = None
@@ -95,7 +100,7 @@ class Daemon:
             try:
                 generation = await self._build_generation(journal)
             except Interrupted:
-                return Ended(DrainResult((), (), has_scanned=False, end=DrainEnd.DEADLINE), 0)
+                return Ended(_INTERRUPTED, 0)
             status = StatusServer(directory, self.report)
             stack.callback(status.close)
             drained = await run_beside(
@@ -106,13 +111,13 @@ class Daemon:
 
     async def check_health(self) -> Health:
         """Return how the service is now."""
-        if self._generation is None:
+        if self._generation is None or self._is_building:
             return Health.before_start(self._wait.problem or "it is starting")
         return await self._generation.monitor.check_health()
 
     async def report(self) -> StatusReport | None:
         """Return the document of `status`; None if the service has just ended."""
-        if self._generation is None:
+        if self._generation is None or self._is_building:
             return None
         try:
             report = await self._generation.monitor.report(self.configuration)
@@ -129,7 +134,7 @@ class Daemon:
         is under way has as much time as a drain.
         """
         self._wait.give_up()
-        if self._generation is None:
+        if self._is_building:
             has_been_asked = self._stop_asked
             seconds = 0.0 if has_been_asked else float(self.configuration.daemon.drain_deadline)
             self._loop.call_later(seconds, self._interrupt_start)
@@ -145,7 +150,7 @@ class Daemon:
         self._systemd.send("STOPPING=1", "STATUS=draining")
 
     def _interrupt_start(self) -> None:
-        if self._generation is None:
+        if self._is_building:
             self._progress.interrupt()
 
     # Called by the reloader:
@@ -179,8 +184,8 @@ class Daemon:
     ) -> Generation:
         """Build one as soon as the state directory allows it.
 
-        The first is built in a thread of its own, so that the process answers meanwhile. Raise
-        Interrupted if that is no longer wanted.
+        It is built in a thread of its own, so that the process answers meanwhile. Raise Interrupted
+        if that is no longer wanted.
         """
 
         def build() -> Generation:
@@ -200,9 +205,10 @@ class Daemon:
                     progress=progress,
                 )
 
-        is_first = self._generation is None
         progress = self._progress = Progress()
-        generation = await self._wait.attempt(build, in_thread=is_first)
+        self._is_building = True
+        generation = await self._wait.attempt(build)
+        self._is_building = False
         progress.resume()
         self._generation = generation
         self._line_metrics = generation.line_metrics
@@ -227,11 +233,13 @@ class Daemon:
             result = await generation.run()
             if not self._restart_wanted:
                 return result
-            self._restart_wanted = False
             descriptors = generation.descriptors
             try:
                 generation = await self._build_generation(journal, descriptors)
+            except Interrupted:
+                return _INTERRUPTED
             finally:
+                self._restart_wanted = False
                 for descriptor in descriptors.values():
                     os.close(descriptor)
             self._has_restarted.set()

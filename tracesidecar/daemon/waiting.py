@@ -43,8 +43,8 @@ class StateWait:
         """Wait no more: the process is asked to end."""
         self._given_up.set()
 
-    async def attempt(self, action: Callable[[], T], *, in_thread: bool = True) -> T:
-        """Run a blocking action until it works, and return its result.
+    async def attempt(self, action: Callable[[], T]) -> T:
+        """Run a blocking action in a thread until it works, and return its result.
 
         Raise StateUnavailable once the limit is over or `give_up` was called, and whatever else the
         action raises at once.
@@ -52,7 +52,7 @@ class StateWait:
         began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
         while True:
             try:
-                result = await asyncio.to_thread(action) if in_thread else action()
+                result = await asyncio.to_thread(action)
             except (StateUnavailable, OSError) as error:
                 unavailable = self._explain(error)
                 self._note(str(unavailable))
