@@ -46,6 +46,7 @@ SINK_KEYS = [
     "lag_bytes",
     "lag_seconds",
     "trouble",
+    "repeated_bytes",
 ]
 NOBODY = (
     b"tracesidecar status: no daemon runs with this state directory; "

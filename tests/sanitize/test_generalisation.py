@@ -21,8 +21,8 @@ SHARES = {
     "basic credentials": 1.0,
     "members": 0.99,
 }
-KNOWN_MISSES = {"sql insert", "markdown table", "table", "composer"}
-"""Contexts in which only the column of a table or the name of a service identifies the secret."""
+KNOWN_MISSES = {"table", "composer"}
+"""Contexts in which only a cell beside it, or the name of a service, identifies the secret."""
 PLACED = 40
 """How many cases of a group are tried in every placement."""
 

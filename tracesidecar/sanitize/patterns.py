@@ -102,7 +102,7 @@ SQL_WORD = re.compile(rb"[a-z]{2,12}[?.,]?")
 
 # -- assignments in text
 ASSIGNMENT_REST = re.compile(
-    rb"""[A-Za-z0-9_.-]{0,40}+(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`]\]?)?\*{0,2}[ \t]{0,8}"""
+    rb"""[A-Za-z0-9_.-]{0,40}+(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`]\]?)?\*{0,2}[ \t]{0,64}+"""
     rb"""(?:\??:?[ \t]{0,4}(?:&?(?:'static )?str|string|String|char\*?|text|auto|SecretStr"""
     rb"""|Option(?:al)?[<\[][A-Za-z]{1,10}[>\]])"""
     rb"""(?:[ \t]{0,2}\|[ \t]{0,2}[A-Za-z]{4,9})?[ \t]{1,4})?"""
@@ -149,7 +149,66 @@ KEY_REST = re.compile(
 )
 NESTED_KEY_REST = re.compile(rb'[A-Za-z0-9_.\- ]{0,60}(\\{1,15}")[ \t]*:(?:[ \t]|\\+[nrt])*(.)')
 NESTED_KEY_BEFORE = re.compile(rb'\\"([A-Za-z0-9_.\- ]{1,72})\Z')
-PAIR_BEFORE = re.compile(rb'(?:"(name|Name|key|header)\\*"[ \t]*:|(\[)|,)[ \t]*\\*\Z')
+PAIR_NAMES = ("name", "key", "Name", "header", "Key", "ParameterKey", "OptionName", "VariableName")
+"""Members that name another member of their object, which is one of PAIR_VALUES."""
+PAIR_VALUES = frozenset({"value", "Value", "val", "ParameterValue", "OptionValue"})
+FIELD_NAMES = ("element", "selector", "locator", "placeholder", "field", "label")
+"""Members that name the input field that a browser agent types into."""
+FIELD_VALUES = frozenset({"text", "value", "input"})
+FIELD_OF_SECRET = re.compile(
+    r"(?i)passw|passcode|passphrase|secret|\b(?:otp|pin|cvv|cvc)\b|api[_ -]?key"
+)
+_ARGUMENT = r'(?:[ \t]|\\{0,7}"[ ]?,[ ]?\\{0,7}")'
+_NAMED = r"[A-Za-z0-9_]{0,40}(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)"
+SECRET_COMMANDS = tuple(
+    each.replace(" ", _ARGUMENT)
+    for each in (
+        r"\bgh auth token",
+        r"\bglab auth token",
+        r"\bvault (?:kv )?(?:get|read)",
+        r"\bop (?:read|item get)",
+        r"\bbw get",
+        r"\b(?:go)?pass show",
+        r"\bgcloud (?:secrets versions access|auth print-(?:access|identity)-token)",
+        r"secretsmanager get-secret-value",
+        r"--with-decryption",
+        r"\baz (?:keyvault secret show|account get-access-token)",
+        r"\bfind-(?:generic|internet)-password",
+        r"\b(?:kubectl|oc) get secrets?",
+        r"\bdoppler secrets get",
+        r"\bheroku config:get",
+        r"\bchamber read",
+        r"\bprintenv " + _NAMED,
+        r"\becho \\{0,7}[\"']?\$[{]?" + _NAMED,
+        (
+            r"\b(?:cat|head|tail|base64|less) [^\"'\s|;&<>]{0,160}"
+            r"(?:/secrets?/|secret|password|passwd[^\"'\s]|token|api[_-]?key|credential|\.pgpass)"
+        ),
+    )
+)
+"""Commands that print a secret and nothing else, as text or as a list of arguments."""
+SECRET_COMMAND = re.compile("|".join(SECRET_COMMANDS).encode())
+OUTPUT_NAMES = frozenset(
+    {
+        "output",
+        "stdout",
+        "result",
+        "aggregated_output",
+        "formatted_output",
+        "content",
+        "text",
+        "response",
+        "observation",
+    }
+)
+TABLE_COLUMNS = ("columns", "fields", "header", "headers", "cols", "column_names")
+TABLE_ROWS = frozenset({"rows", "data", "values", "records", "results"})
+PAIR_BEFORE = re.compile(
+    rb'(?:"(' + "|".join((*PAIR_NAMES, *FIELD_NAMES)).encode() + rb')\\*"[ \t]*:|(\[)|,)[ \t]*\\*\Z'
+)
+COLUMN_BEFORE = re.compile(
+    rb'"(?:' + "|".join(TABLE_COLUMNS).encode() + rb')\\*"[ \t]*:[ \t]*\[[^\[\]]{0,400}\Z'
+)
 EMAIL_AFTER = re.compile(
     rb"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}[A-Za-z]{2,24}"
 )

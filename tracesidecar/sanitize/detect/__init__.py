@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from tracesidecar.sanitize.detect.arguments import LOGIN_LISTS, find_secrets
 from tracesidecar.sanitize.detect.confirm import HitConfirmer, is_paired
 from tracesidecar.sanitize.detect.detector import Detector
 from tracesidecar.sanitize.detect.encoded_text import EncodedText
 
-__all__ = ["Detector", "EncodedText", "HitConfirmer", "is_paired"]
+__all__ = [
+    "LOGIN_LISTS",
+    "Detector",
+    "EncodedText",
+    "HitConfirmer",
+    "find_secrets",
+    "is_paired",
+]

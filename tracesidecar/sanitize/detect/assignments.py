@@ -69,7 +69,7 @@ WORDS = (
     r"|client[_. -]?key|sign(?:ing)?[_. -]?key|encrypt(?:ion)?[_. -]?key"
     r"|master[_. -]?key|license[_. -]?key|pa?ss?w(?:or?s?d|r?d)"
     r"|app[_. -]?key|db[_. -]?(?:key|pass)|database[_. -]?(?:key|pass)|key[_. -]?pass"
-    r"|[a-z0-9][_-]key|(?-i:[a-z0-9]K(?:ey|EY))|art-api|[a-z0-9_-]pass"
+    r"|[a-z0-9][_-](?:key|pat|skey)|(?-i:[a-z0-9]K(?:ey|EY))|art-api|[a-z0-9_-]pass"
     r"|\bpass|[_-]pw|\bpw|\bpsk|\bjwt|\botp|[cx]srf|(?:amz|goog|hub|webhook|hmac"
     r"|request|oauth)[_. -]?signature|client[_. -]?assertion|code[_. -]?verifier"
     r"|credentials?|creds|auth|cookie|dsn|connection[_. -]?string|sonar[_.-]login)"
@@ -100,6 +100,10 @@ class Assignments:
                     found.append((*span, RULE))
                     done = span[1]
         return found
+
+    def find_words(self, text: bytes) -> Iterable[int]:
+        """Return where the sensitive words of a text end."""
+        return (end for end, _ in find_hits(self._words, text))
 
     def _value_after(self, text: bytes, word_end: int) -> tuple[int, int] | None:
         match = patterns.ASSIGNMENT_REST.match(text, word_end)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
+from tracesidecar.sanitize.detect.arguments import CLIENTS, LOGIN_LISTS, SECRET_FLAGS
 from tracesidecar.sanitize.detect.detector import Detector
 from tracesidecar.sanitize.engine import Hit
 from tracesidecar.sanitize.escapes import unescape
@@ -31,7 +32,7 @@ agents send the same history again and again."""
 _LEVELS = 5
 _DEEP = b"\\" * 16
 """This many backslashes mean JSON that is nested deeper than the levels examined here."""
-_CONFIRMED_ROLES = frozenset({HitRole.CERTAIN, HitRole.ENCODED, HitRole.SPLIT})
+_CONFIRMED_ROLES = frozenset({HitRole.CERTAIN, HitRole.COMMAND, HitRole.ENCODED, HitRole.SPLIT})
 
 Verdict = bool | None
 """True: redact the line; False: this hit means nothing; None: examine the window around it."""
@@ -153,7 +154,7 @@ class HitConfirmer:
         if string is not None:
             return _is_secret_string(string[1:-1], key_class)
         if container is not None:
-            return key_class is KeyClass.STRONG
+            return key_class is KeyClass.STRONG or name in LOGIN_LISTS
         return number is not None and key_class is KeyClass.STRONG and self._keys.is_numeric(name)
 
     def _judge_nested_key(self, data: bytes, start: int, match: re.Match[bytes]) -> Verdict:
@@ -176,7 +177,8 @@ class HitConfirmer:
 def is_paired(keys: KeyMatcher, data: bytes, start: int, at: int) -> bool:
     """Return True if the hit is in the name of a pair.
 
-    Pairs are {"name": K, "value": V}, [K, V], and a flag with its value in an argument list.
+    Pairs are {"name": K, "value": V}, [K, V], a field that is typed into, a column of a table, and
+    a program or flag with a value in an argument list.
     """
     quote = data.rfind(b'"', max(start, at - 110), at - 2) + 1
     if not quote:
@@ -186,9 +188,20 @@ def is_paired(keys: KeyMatcher, data: bytes, start: int, at: int) -> bool:
         return False
     name = data[quote:close].rstrip(b"\\").decode("utf-8", "replace")
     match = patterns.PAIR_BEFORE.search(data[max(start, quote - 24) : quote - 1])
-    if match is None or not (match.group(1) or match.group(2) or name.startswith("-")):
+    if match is None:
         return False
-    return keys.classify(name.lstrip("-")) is not None or name in {"-u", "--user"}
+    key_class = keys.classify(name.lstrip("-"))
+    if match.group(1) or match.group(2) or name.startswith("-"):
+        return (
+            key_class is not None
+            or name in SECRET_FLAGS
+            or (match.group(2) is not None and name in CLIENTS)
+            or (match.group(1) is not None and patterns.FIELD_OF_SECRET.search(name) is not None)
+        )
+    return (
+        key_class is not None
+        and patterns.COLUMN_BEFORE.search(data[max(start, quote - 480) : quote - 1]) is not None
+    )
 
 
 def _key_rest(data: bytes, start: int, at: int) -> re.Match[bytes] | None:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize.budget import Budget
-from tracesidecar.sanitize.detect import assignments
+from tracesidecar.sanitize.detect import assignments, layouts
 from tracesidecar.sanitize.detect.assignments import Assignments
+from tracesidecar.sanitize.detect.layouts import Layouts
 from tracesidecar.sanitize.detect.rule_conditions import (
     Proposal,
     RuleCondition,
@@ -92,10 +93,11 @@ class Detector:
             if rules
             else None
         )
-        self._assignment_rule = next(
-            (i for i, rule in enumerate(rules) if rule.id == assignments.RULE), None
-        )
+        numbers = {rule.id: i for i, rule in enumerate(rules)}
+        self._assignment_rule = numbers.get(assignments.RULE)
+        self._layout_rule = numbers.get(layouts.RULE)
         self._assignments = Assignments(engine, keys, budget, custom_words)
+        self._layouts = Layouts(keys, budget)
         self._budget = budget
         self._custom_rules = custom_rules
         self._has_custom_rules = bool(custom_rules)
@@ -112,7 +114,7 @@ class Detector:
         first_hits = self._find_first_hits(text)
         # if two rules propose the same span, the first in the catalogue names it
         for i, end in sorted(first_hits.items()):
-            if i == self._assignment_rule:
+            if i in (self._assignment_rule, self._layout_rule):
                 continue
             compiled = self._rules[i]
             spans = self._rule_spans(compiled, text, end)
@@ -121,6 +123,8 @@ class Detector:
             found += spans
         if self._assignment_rule in first_hits or self._has_custom_words:
             found += self._assignments.find_spans(text)
+        if self._layout_rule in first_hits:
+            found += self._layouts.find_spans(text, self._assignments.find_words(text))
         if self._has_custom_rules:
             found += self._custom_rules.find_spans(text)
         if found:

@@ -19,8 +19,7 @@ from tracesidecar.sanitize.rules import KeyClass
 _ESCAPED_QUOTES = 64
 """After searching backwards over this many escaped quotes, a tree walk is cheaper."""
 _KEYWORDS = frozenset({HitRole.KEYWORD, HitRole.LOGIN})
-_VALUES = frozenset({b"value", b"Value", b"val"})
-"""Members that are named by another member of the same object."""
+_VALUES = frozenset(each.encode() for each in patterns.PAIR_VALUES)
 _BACKSLASH = 0x5C
 _QUOTE = 0x22
 
@@ -39,6 +38,8 @@ def edit_near_hits(line: LineEditor, hits: Sequence[Hit], roles: Sequence[HitRol
     Raise NeedsTreeWalk if the line has a shape that only the tree shows; the edits made so far must
     then be discarded.
     """
+    if any(roles[kind] is HitRole.COMMAND for _, kind in hits):
+        raise NeedsTreeWalk  # what the command printed is in another string
     done = 0
     for at, kind in hits:
         if at > done:
@@ -87,6 +88,8 @@ def _edit_member(line: LineEditor, start: int, end: int, value: int) -> int:
     if len(line.edits) > count:
         raise NeedsTreeWalk
     key_class = line.tools.keys.classify(key)
+    if key_class is not None and key in patterns.PAIR_NAMES:
+        raise NeedsTreeWalk
     if key == "kty":  # a JSON Web Key has its private parts in the same object
         raise NeedsTreeWalk
     if key_class is None:

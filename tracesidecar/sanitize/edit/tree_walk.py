@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import TypeAlias, cast
 
 import msgspec
 
 from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.detect import LOGIN_LISTS, find_secrets
 from tracesidecar.sanitize.edit.edits import Edit
 from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE, LineEditor
 from tracesidecar.sanitize.rules import KeyClass
@@ -20,16 +22,15 @@ from tracesidecar.sanitize.rules import KeyClass
 _STEPS_PER_TOKEN = 2
 PAIR_RULE = "pair"
 FLAG_RULE = "argv"
-_NAMES = ("name", "key", "Name", "header")
-_VALUES = frozenset({"value", "Value", "val"})
+PRINTED_RULE = "printed-secret"
+_SHORTEST_PRINTED, _LONGEST_PRINTED = 6, 512
+_LONGEST_NAME = 128
 _PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 """The private parameters of a JSON Web Key (RFC 7518, section 6)."""
 _SCHEMA_WORDS = frozenset(
     {"description", "title", "format", "pattern", "$ref", "$id", "required", "enum", "items"}
 )
 """Members that describe a value beside its type (JSON Schema), as in the definition of a tool."""
-_USER_FLAGS = frozenset({"-u", "--user"})
-_USER_CLIENTS = frozenset({"curl", "http", "wget"})
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | RepeatedMembers | None"
 Member = tuple[str, "Json"]
@@ -114,7 +115,8 @@ class _TreeWalk:
                 self._line.replace(start, end, KEY_NAME_RULE, self._line.raw[start:end])
 
     def _object(self, members: Collection[Member], under: _Inherited) -> None:
-        pair = self._pair_class(members)
+        values, pair = self._find_pair(members)
+        columns = self._find_columns(members)
         redacted_names = 0
         for name, value in members:
             if self._name(name, redacted_names):
@@ -125,10 +127,21 @@ class _TreeWalk:
             below = self._below(key, under, members)
             if isinstance(value, str):
                 start, end = self._next()
-                if name in _VALUES and pair is not None and self._line.is_secret(value, pair):
+                if (
+                    name in values
+                    and pair is not None
+                    and self._line.is_secret(value, pair)
+                    and not (values is patterns.FIELD_VALUES and patterns.BLANK.search(value))
+                ):
                     self._line.replace(start, end, PAIR_RULE, value.encode())
+                elif name in patterns.OUTPUT_NAMES and self._is_printed_secret(value):
+                    self._line.replace(start, end, PRINTED_RULE, value.encode())
                 elif below.key_class is not None or self._line.hits.has_any_in(start, end):
                     self._line.edit_string(value, start, end, below.key_class)
+            elif isinstance(value, list) and columns and name in patterns.TABLE_ROWS:
+                self._rows(cast("list[Json]", value), columns, below)
+            elif isinstance(value, list) and name in LOGIN_LISTS and len(value) == len(("", "")):
+                self._login(cast("list[Json]", value))
             elif isinstance(value, dict | list) and below.key_class in {
                 KeyClass.WEAK,
                 KeyClass.MAYBE,
@@ -136,6 +149,21 @@ class _TreeWalk:
                 self._value(value, _Inherited(None, is_numeric=below.is_numeric))
             else:
                 self._value(value, below)
+
+    def _is_printed_secret(self, value: str) -> bool:
+        """Return whether a value is all that a command printed which prints a secret."""
+        word = value.strip()
+        return (
+            _SHORTEST_PRINTED <= len(word) <= _LONGEST_PRINTED
+            and patterns.BLANK.search(word) is None
+            and not word.startswith(("/", "{", "["))
+            and self._line.is_secret(word, KeyClass.STRONG)
+            and self._has_secret_command
+        )
+
+    @cached_property
+    def _has_secret_command(self) -> bool:
+        return patterns.SECRET_COMMAND.search(self._line.raw) is not None
 
     def _name(self, name: str, redacted_before: int) -> bool:
         """Redact the name itself; return True if it changed.
@@ -182,13 +210,67 @@ class _TreeWalk:
             else _Inherited(key_class, is_numeric=under.is_numeric)
         )
 
-    def _pair_class(self, members: Collection[Member]) -> KeyClass | None:
-        """Return the class of K in {"name": K, "value": V}."""
-        if not any(name in _VALUES for name, _ in members):
-            return None
+    def _find_pair(self, members: Collection[Member]) -> tuple[frozenset[str], KeyClass | None]:
+        """Return which members a name in the object is about, and the class of the name."""
+        present = {name for name, _ in members}
+        if not patterns.PAIR_VALUES.isdisjoint(present):
+            named = dict(members)
+            name = next((found for key in patterns.PAIR_NAMES if (found := named.get(key))), None)
+            if isinstance(name, str) and len(name) < _LONGEST_NAME:
+                key_class = self._keys.classify(name)
+                if key_class is not None:
+                    return patterns.PAIR_VALUES, key_class
+        if not patterns.FIELD_VALUES.isdisjoint(present) and not present.isdisjoint(
+            patterns.FIELD_NAMES
+        ):
+            named = dict(members)
+            fields = (named.get(key) for key in patterns.FIELD_NAMES)
+            if any(
+                isinstance(each, str)
+                and len(each) < _LONGEST_NAME
+                and patterns.FIELD_OF_SECRET.search(each) is not None
+                for each in fields
+            ):
+                return patterns.FIELD_VALUES, KeyClass.STRONG
+        return frozenset(), None
+
+    def _find_columns(self, members: Collection[Member]) -> Sequence[KeyClass | None]:
+        """Return the classes of the columns that {"columns": [...], "rows": [...]} names."""
         named = dict(members)
-        name = next((found for key in _NAMES if (found := named.get(key))), None)
-        return self._keys.classify(name) if isinstance(name, str) and len(name) < 128 else None
+        columns = next(
+            (found for key in patterns.TABLE_COLUMNS if isinstance(found := named.get(key), list)),
+            None,
+        )
+        if columns is None:
+            return ()
+        names = [
+            each.get("name") if isinstance(each, dict) else each
+            for each in cast("list[Json]", columns)
+        ]
+        classes = [
+            self._keys.classify(name) if isinstance(name, str) and name else None for name in names
+        ]
+        return classes if any(classes) else ()
+
+    def _rows(
+        self, rows: list[Json], columns: Sequence[KeyClass | None], under: _Inherited
+    ) -> None:
+        for row in rows:
+            if not isinstance(row, list) or len(row) != len(columns):
+                self._value(row, under)
+                continue
+            for item, key_class in zip(cast("list[Json]", row), columns, strict=True):
+                self._value(
+                    item, under if key_class is None else _Inherited(key_class, is_numeric=False)
+                )
+
+    def _login(self, items: list[Json]) -> None:
+        """Redact the second of a user and a password."""
+        self._value(items[0], _NOTHING_INHERITED)
+        if isinstance(items[1], str) and self._line.is_secret(items[1], KeyClass.STRONG):
+            self._value(items[1], _Inherited(KeyClass.STRONG, is_numeric=False))
+        else:
+            self._value(items[1], _NOTHING_INHERITED)
 
     def _array(self, items: list[Json], under: _Inherited) -> None:
         if (
@@ -211,24 +293,25 @@ class _TreeWalk:
             self._value(item, under)
 
     def _arguments(self, items: list[Json], under: _Inherited) -> None:
-        """Redact an argument list: the word after `--token` or `curl -u`."""
+        """Redact an argument list: the word after `--token`, and where a program takes one."""
+        words = [item if isinstance(item, str) else "" for item in items]
+        secrets = dict(find_secrets(words))
         flag: KeyClass | None = None
-        for item in items:
+        for i, item in enumerate(items):
+            kept = secrets.get(i, 0)
+            is_named = i in secrets or (flag is not None and not words[i].startswith("-"))
             if (
-                flag is not None
+                is_named
                 and isinstance(item, str)
-                and not item.startswith("-")
-                and self._line.is_secret(item, flag)
+                and self._line.is_secret(item[kept:], flag or KeyClass.STRONG)
             ):
                 start, end = self._next()
-                self._line.replace(start, end, FLAG_RULE, item.encode())
+                self._line.replace(start, end, FLAG_RULE, item[kept:].encode(), item[:kept])
             else:
                 self._value(item, under)
-            flag = self._flag_class(item, items[0])
+            flag = self._flag_class(item)
 
-    def _flag_class(self, item: Json, program: Json) -> KeyClass | None:
+    def _flag_class(self, item: Json) -> KeyClass | None:
         if not isinstance(item, str) or not item.startswith("-") or "=" in item or len(item) >= 64:
             return None
-        if item in _USER_FLAGS and program in _USER_CLIENTS:
-            return KeyClass.STRONG
         return self._keys.classify(item.lstrip("-"))

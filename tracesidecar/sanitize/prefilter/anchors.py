@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
+from tracesidecar.sanitize.patterns import SECRET_COMMANDS
 from tracesidecar.sanitize.rules import Rule, words_of
 
 
@@ -18,6 +19,7 @@ class HitRole(Enum):
     """What a hit means, and therefore how it is confirmed."""
 
     CERTAIN = auto()
+    COMMAND = auto()
     NEEDS_BOUNDARY = auto()
     KEYWORD = auto()
     LOGIN = auto()
@@ -50,13 +52,13 @@ def _words(text: str) -> list[str]:
 
 # what may follow a sensitive word: an operator, the closing quote and colon of a key, or a blank
 # and then an operator
-_OPERATOR = r"['`\\=:.,)\]>|?!+(]"
+_OPERATOR = r"['`\\=:.,;)\]>|?!+(]"
 _END = (
     r"(?:"
     + _OPERATOR
     + (
         r'|"[ \t]?:|\[[0-9]{0,4}\]|\\?"\]|[ \t]{1,2}(?:[=:|>+.!?(,{&<]|\\{0,7}["\'])'
-        r"|[ \t](?:string|str|char|text|auto|secretstr|optional)\b)"
+        r"|[ \t](?:string|str|char|text|auto|secretstr|optional)\b|[ \t]{3})"
     )
 )
 
@@ -193,6 +195,16 @@ def _compound_words() -> Sequence[Anchor]:
             ),
         ),
         Anchor(
+            "pat",
+            HitRole.KEYWORD,
+            (
+                (
+                    r"(?:[A-Za-z0-9][_.-](?i:pat|skey)|[a-z0-9](?:Pat|PAT|Skey))"
+                    r"(?:[\"'=:\\]|[ \t]{1,2}[=:])"
+                ),
+            ),
+        ),
+        Anchor(
             "auth",
             HitRole.KEYWORD,
             (
@@ -247,9 +259,11 @@ def _surroundings() -> Sequence[Anchor]:
                 "docker[ \\t]login",
                 "podman[ \\t]login",
                 "registry[ \\t]login",
-                *(f"{client}[ \\t]" for client in clients),
+                *(f'{client}[ \\t"]' for client in clients),
+                '"(?:openssl|htpasswd|docker|podman|sqlcmd|mongodump)"',
             ),
         ),
+        Anchor("secret-command", HitRole.COMMAND, SECRET_COMMANDS),
         Anchor(
             "sql",
             HitRole.KEYWORD,
