@@ -328,3 +328,12 @@ def test_a_token_that_may_go_on_in_the_next_lines_waits_for_them(secrets_only: S
     data = CALM + lines([form.line("ghp_A7kQ2mZ", 0)])
     assert secrets_only(chunk_of(data), flush=False).end == len(CALM)
     assert secrets_only(chunk_of(data + CALM * 22), flush=False).end == len(data + CALM * 22)
+
+
+def test_a_whole_token_at_the_end_of_its_string_waits_for_nothing(secrets_only: Sanitizer) -> None:
+    """Seen: lines of one shape, each with a token of its own, were held for five seconds."""
+    token = "ghp_" + "aB3" * 12
+    data = lines([{"n": i, "token_was": token} for i in range(10)])
+    clean = secrets_only(chunk_of(data), flush=False)
+    assert (clean.end, clean.open_messages) == (len(data), 0)
+    assert token.encode() not in clean.data

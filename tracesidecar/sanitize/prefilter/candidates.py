@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from tracesidecar.sanitize.prefilter.base64_runs import Base64Runs, is_compresse
 from tracesidecar.sanitize.prefilter.token_prefixes import BrokenTokens
 from tracesidecar.sanitize.rules import Rule
 from tracesidecar.sanitize.stream_events import list_stream_signs
+
+_WHOLE_ROLES = frozenset({HitRole.CERTAIN, HitRole.NEEDS_BOUNDARY})
 
 
 class StreamSigns(NamedTuple):
@@ -117,8 +120,19 @@ class Candidates:
         ]
         if stream_signs is not None:
             stream_signs.pieces.extend(offsets[HitRole.STREAM])
-            stream_signs.broken.extend(at for at, role in broken if role is HitRole.SPLIT)
+            whole = sorted(at for at, kind in hits if self.roles[kind] in _WHOLE_ROLES)
+            stream_signs.broken.extend(
+                at
+                for at, role in broken
+                if role is HitRole.SPLIT and not _is_whole(data, at, whole)
+            )
         return hits
+
+
+def _is_whole(data: bytes, at: int, whole: Sequence[int]) -> bool:
+    """Return whether the token that begins at an offset is one that ends in the same string."""
+    i = bisect_right(whole, at)
+    return i < len(whole) and data.find(b'"', at, whole[i]) < 0
 
 
 def _scanner(engine: ScanEngine, name: str, kinds: Sequence[Anchor], first: int) -> Scanner:
