@@ -32,6 +32,7 @@ LAYERS = (
         "isolation",
         "redaction_marker",
         "json_documents",
+        "byte_count",
         "json_size",
         "rotation",
         "line_types",

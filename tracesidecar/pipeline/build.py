@@ -64,6 +64,7 @@ def build_context(
         cleaner,
         sources,
         line_metrics,
+        has_events=bool(interpreters),
         cache_bytes=chunk_cache_bytes,
         slow_chunks=_build_dear_chunks(
             make_sanitizer, sources, locator, key=journal.key, progress=progress

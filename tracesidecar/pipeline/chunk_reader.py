@@ -69,10 +69,13 @@ class ChunkReader:
         sources: Mapping[str, SourceOptions],
         line_metrics: LineMetrics,
         *,
+        has_events: bool,
         cache_bytes: int,
         slow_chunks: SlowChunks,
         progress: Progress,
     ) -> None:
+        """`has_events`: somebody makes events of the lines, so that their objects are limited."""
+        self._has_events = has_events
         self._slow_chunks = slow_chunks
         self._progress = progress
         self._tailer = tailer
@@ -153,7 +156,9 @@ class ChunkReader:
         """
         lines = self._most_lines.get(segment)
         objects = MOST_OBJECTS if lines is None or lines > FEW_LINES else FEW_OBJECTS
-        limits = ReadLimits(lines, MEASURED_BYTES, objects, takes_turns=True)
+        limits = ReadLimits(
+            lines, MEASURED_BYTES, objects if self._has_events else None, takes_turns=True
+        )
         chunk = self._tailer.read(segment, at, final=final, limits=limits)
         if chunk is None and (
             self._tailer.is_measuring(segment, at.offset) or self._tailer.is_queued(segment)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
+from tracesidecar.byte_count import count_byte
 from tracesidecar.model import (
     Checkpoint,
     Chunk,
@@ -105,4 +106,4 @@ def _count_lines(chunk: Chunk) -> int:
     data = chunk.data
     if not data:
         return 1
-    return data.count(b"\n") + (not chunk.documents and not data.endswith(b"\n"))
+    return count_byte(data, b"\n") + (not chunk.documents and not data.endswith(b"\n"))

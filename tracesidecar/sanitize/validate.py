@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tracesidecar.byte_count import count_byte
 from tracesidecar.json_documents import Document, Effort, Ending, next_document
 from tracesidecar.sanitize.budget import LineLimitExceeded
 from tracesidecar.sanitize.rejections import RejectionReason
@@ -71,7 +72,7 @@ def validate(
             if most_lines is not None and lines > most_lines:
                 raise LineLimitExceeded
             return ValidatedLines(chunk, lines)
-    if most_lines is not None and chunk.count(b"\n") > most_lines:
+    if most_lines is not None and count_byte(chunk, b"\n", most_lines + 1) > most_lines:
         raise LineLimitExceeded
     return _line_by_line(
         chunk, len(BYTE_ORDER_MARK) if has_mark else 0, is_torn=is_torn, repair=repair

@@ -16,6 +16,7 @@ from tracesidecar.sanitize.markers import MARKER_START_BYTES, Span
 from tracesidecar.sanitize.rules import (
     KeyClass,
     KeyMatcher,
+    has_digit,
     has_random_part,
     is_mixed,
     is_secret,
@@ -161,7 +162,7 @@ class Assignments:
             return patterns.LABEL.fullmatch(value) is not None and any(
                 self._keys.classify(word) is not None for word in patterns.LABEL_WORD.findall(value)
             )
-        if patterns.IDENTIFIER.fullmatch(value) is None or any(c.isdigit() for c in value):
+        if patterns.IDENTIFIER.fullmatch(value) is None or has_digit(value):
             return False
         return key.lower().endswith(value.lower()) or (
             ("_" in value.strip("_") or value[1:].lower() != value[1:] != value[1:].upper())
@@ -256,7 +257,7 @@ def _is_argument_secret(value: str) -> bool:
         return False
     if value.isalnum():
         is_run = len(value) >= 20 and len(patterns.NAME_PIECE.sub("", value)) * 2 >= len(value)
-        return is_run or any(c.isdigit() for c in value)
+        return is_run or has_digit(value)
     return is_mixed(value) or patterns.UUID.fullmatch(value) is not None or has_random_part(value)
 
 
@@ -266,7 +267,7 @@ def _may_be_key(key: str, value: str) -> bool:
         return True
     return len(value) >= 8 and (
         len(value) >= 20
-        or any(c.isdigit() for c in value)
+        or has_digit(value)
         or not any(c.isalnum() or c in " _.-" for c in value[1:])
         or is_mixed(value)
     )

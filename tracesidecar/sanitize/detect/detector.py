@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from tracesidecar.redaction_marker import MARKER_START
@@ -111,16 +112,18 @@ class Detector:
         """
         self._budget.spend(_STEPS_PER_TEXT + len(text) // _BYTES_PER_STEP)
         found: list[Span] = []
+        known: set[tuple[int, int]] = set()
         first_hits = self._find_first_hits(text)
         # if two rules propose the same span, the first in the catalogue names it
         for i, end in sorted(first_hits.items()):
             if i in (self._assignment_rule, self._layout_rule):
                 continue
             compiled = self._rules[i]
-            spans = self._rule_spans(compiled, text, end)
+            spans = self._rule_spans(compiled, text, end, known)
             if spans and not compiled.rule.in_blob:
                 spans = [span for span in spans if not _is_inside_base64(text, span)]
             found += spans
+            known.update((low, high) for low, high, _ in spans)
         if self._assignment_rule in first_hits or self._has_custom_words:
             found += self._assignments.find_spans(text)
         if self._layout_rule in first_hits:
@@ -151,7 +154,10 @@ class Detector:
     def _find_first_hits(self, text: bytes) -> Mapping[int, int]:
         return find_first_hits(self._prefilter, text) if self._prefilter is not None else {}
 
-    def _rule_spans(self, compiled: _Compiled, text: bytes, first_end: int) -> list[Span]:
+    def _rule_spans(
+        self, compiled: _Compiled, text: bytes, first_end: int, known: AbstractSet[tuple[int, int]]
+    ) -> list[Span]:
+        """Return the spans that one rule redacts, without those that are known already."""
         rule = compiled.rule
         # start at a blank: a token may be longer than any window, for example a JWT with
         # certificates in its header
@@ -173,6 +179,8 @@ class Detector:
             if compiled.is_token and is_example(value):
                 continue
             if rule.min_entropy and entropy(value) < rule.min_entropy:
+                continue
+            if (start + low, start + high) in known:
                 continue
             whole = match.span()
             if compiled.condition is None or compiled.condition(
@@ -215,6 +223,8 @@ def _is_inside_base64(text: bytes, span: Span) -> bool:
     digits, unlike the path of a URL.
     """
     start, end, _ = span
+    if text[end : end + 1] not in _BASE64 and text[max(0, start - 1) : start] not in _BASE64:
+        return False
     before = text[max(0, start - _BASE64_BYTES_AROUND) : start]
     behind = text[end : end + _BASE64_BYTES_AROUND]
     before = before[len(before.rstrip(_BASE64)) :]

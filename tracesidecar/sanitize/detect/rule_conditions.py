@@ -12,7 +12,11 @@ from tracesidecar.sanitize.rules import (
     KeyClass,
     KeyMatcher,
     checksums,
+    count_digits,
     entropy,
+    has_both_cases,
+    has_digit,
+    has_letter,
     is_identifier_chain,
     is_mixed,
     is_placeholder,
@@ -120,7 +124,7 @@ def _is_authorization(proposal: Proposal) -> bool:
     credential = patterns.AUTHORIZATION_SCHEME.sub("", proposal.value.strip()).strip()
     if patterns.PLAIN_ADDRESS.match(credential) is not None:
         return False
-    is_sentence = " " in credential and not any(c.isdigit() for c in credential)
+    is_sentence = " " in credential and not has_digit(credential)
     return bool(credential) and not is_placeholder(credential) and not is_sentence
 
 
@@ -185,7 +189,7 @@ def _is_named_literal(keys: KeyMatcher, proposal: Proposal) -> bool:
     is_run = proposal.value.isalnum() or (
         is_defined and patterns.TOKEN_CHARACTERS.fullmatch(proposal.value) is not None
     )
-    digits = sum(c.isdigit() for c in proposal.value)
+    digits = count_digits(proposal.value)
     is_token = len(proposal.value) >= 16 and is_run and digits >= 3
     is_chosen = (
         len(proposal.value) >= 8 and proposal.value.isalnum() and 2 <= digits < len(proposal.value)
@@ -199,7 +203,7 @@ def _is_named_literal(keys: KeyMatcher, proposal: Proposal) -> bool:
 def _is_sentence_password(value: str) -> bool:
     """Return True for letters mixed with digits, as no ordinary word of a sentence has them."""
     value = value.rstrip(".,:;!?)")
-    is_mix = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    is_mix = has_digit(value) and has_letter(value)
     return (
         is_mix
         and len(value) >= 6
@@ -212,7 +216,7 @@ def _is_sentence_password(value: str) -> bool:
 def _is_not_a_word(value: str) -> bool:
     """Return True for letters with digits or signs, unlike a placeholder or a translation key."""
     if value.isalnum():
-        return any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+        return has_digit(value) and has_letter(value)
     return is_mixed(value) and not is_identifier_chain(value)
 
 
@@ -225,8 +229,8 @@ def _is_token(value: str) -> bool:
         len(value) >= 24 and patterns.HEX.fullmatch(value) is not None
     ):
         return len(set(value)) > 4
-    digits = sum(c.isdigit() for c in value)
-    is_both = any(c.isupper() for c in value) and any(c.islower() for c in value)
+    digits = count_digits(value)
+    is_both = has_both_cases(value)
     return (
         digits >= 2
         and (is_both or len(value) >= 20)
@@ -242,7 +246,7 @@ def _is_random(value: str) -> bool:
     It has more digits among letters of both cases than names do.
     """
     kinds = (
-        sum(c.isdigit() for c in value),
+        count_digits(value),
         sum(c.isupper() for c in value),
         sum(c.islower() for c in value),
     )
@@ -286,12 +290,7 @@ def _is_declared_default(keys: KeyMatcher, proposal: Proposal) -> bool:
 def _is_vendor_key(value: str) -> bool:
     if len(value) in {32, 40, 64} and patterns.HEX.fullmatch(value) is not None:
         return len(set(value)) > 4
-    return (
-        any(c.isdigit() for c in value)
-        and any(c.isupper() for c in value)
-        and any(c.islower() for c in value)
-        and entropy(value) >= 3.5
-    )
+    return has_digit(value) and has_both_cases(value) and entropy(value) >= 3.5
 
 
 def _is_name(value: str) -> bool:
@@ -312,9 +311,8 @@ def _is_vendor_body(value: str) -> bool:
     body = "".join(pieces[2:])
     return (
         len(body) >= 20
-        and any(c.isdigit() for c in body)
-        and any(c.isupper() for c in body)
-        and any(c.islower() for c in body)
+        and has_digit(body)
+        and has_both_cases(body)
         and len(patterns.NAME_PIECE.sub("", body)) * 2 >= len(body)
         and entropy(body) >= 3.5
     )

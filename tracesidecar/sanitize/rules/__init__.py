@@ -23,7 +23,11 @@ from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
 from tracesidecar.sanitize.rules.stream_formats import Codec, StreamFormat, load_stream_formats
 from tracesidecar.sanitize.rules.value_checks import (
     KeyClass,
+    count_digits,
     entropy,
+    has_both_cases,
+    has_digit,
+    has_letter,
     has_random_part,
     is_example,
     is_identifier_chain,
@@ -47,7 +51,11 @@ __all__ = [
     "active_rules",
     "catalogue_bytes",
     "checksums",
+    "count_digits",
     "entropy",
+    "has_both_cases",
+    "has_digit",
+    "has_letter",
     "has_random_part",
     "is_example",
     "is_identifier_chain",

@@ -51,6 +51,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     regex: str
     scan: str = ""
     anchor: str = ""
+    anchors: tuple[str, ...] = ()
     group: int = 0
     prefix: tuple[str, ...] = ()
     prefix_ci: bool = False
@@ -165,6 +166,7 @@ def _with_shapes(rule: Rule, shapes: tuple[Shape, ...]) -> Rule:
         rule,
         regex=f"{_LEFT_BOUNDARY}({'|'.join(shape.regex for shape in own)})",
         scan="|".join(shape.shortest for shape in own),
+        anchors=tuple(shape.shortest for shape in own),
     )
 
 

@@ -9,6 +9,7 @@ import re
 from hashlib import sha256
 
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.rules.value_checks import count_digits
 
 _IBAN_LENGTHS = (
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 "
@@ -91,7 +92,7 @@ def is_mac(text: str) -> bool:
 
 def is_phone(text: str) -> bool:
     """Return True for 8 to 15 digits (E.164 allows 15)."""
-    return 8 <= sum(c.isdigit() for c in text) <= 15
+    return 8 <= count_digits(text) <= 15
 
 
 def is_nino(text: str) -> bool:

@@ -36,7 +36,7 @@ class KeyClass(Enum):
     MAYBE = "maybe"
 
 
-_LOG2 = [0.0, *(log2(k) for k in range(1, 512))]
+_COUNT_TIMES_LOG2 = [0.0, *(k * log2(k) for k in range(1, 512))]
 
 
 def entropy(text: str) -> float:
@@ -45,9 +45,29 @@ def entropy(text: str) -> float:
     if not size:
         return 0.0
     counts = map(text.count, set(text))
-    if size < len(_LOG2):
-        return log2(size) - sum(k * _LOG2[k] for k in counts) / size
+    if size < len(_COUNT_TIMES_LOG2):
+        return log2(size) - sum(map(_COUNT_TIMES_LOG2.__getitem__, counts)) / size
     return log2(size) - sum(k * log2(k) for k in counts) / size
+
+
+def count_digits(text: str) -> int:
+    """Return how many of the characters are digits."""
+    return sum(map(str.isdigit, text))
+
+
+def has_digit(text: str) -> bool:
+    """Return True if one of the characters is a digit."""
+    return any(map(str.isdigit, text))
+
+
+def has_letter(text: str) -> bool:
+    """Return True if one of the characters is a letter."""
+    return any(map(str.isalpha, text))
+
+
+def has_both_cases(text: str) -> bool:
+    """Return True for a text with capitals and small letters."""
+    return any(map(str.isupper, text)) and any(map(str.islower, text))
 
 
 def is_identifier_chain(text: str) -> bool:
@@ -61,7 +81,7 @@ def is_identifier_chain(text: str) -> bool:
 def has_random_part(text: str) -> bool:
     """Return True if a part of the text is long and has digits, as no word has."""
     return any(
-        len(part) >= 16 and sum(c.isdigit() for c in part) >= 2
+        len(part) >= 16 and count_digits(part) >= 2
         for part in patterns.NOT_WORD_CHARACTER.split(text)
     )
 
@@ -74,7 +94,7 @@ def is_mixed(text: str) -> bool:
         or patterns.SLUG.fullmatch(text) is not None
     ):
         return False
-    return any(c.isalpha() for c in text) and patterns.LETTERS_ONLY.fullmatch(text) is None
+    return has_letter(text) and patterns.LETTERS_ONLY.fullmatch(text) is None
 
 
 def is_placeholder(text: str) -> bool:
@@ -121,9 +141,7 @@ def _is_one_long_token(text: str) -> bool:
     # words run together: `ApplicationSettingsForWindow2`
     if len(patterns.NAME_PIECE.sub("", text)) * 4 < len(text):
         return False
-    return (
-        any(c.isdigit() for c in text) and any(c.isalpha() for c in text) and entropy(text) >= 3.0
-    )
+    return has_digit(text) and has_letter(text) and entropy(text) >= 3.0
 
 
 def _is_short_token(text: str) -> bool:
@@ -134,18 +152,13 @@ def _is_short_token(text: str) -> bool:
         or len(patterns.NAME_PIECE.sub("", text)) * 2 < len(text)
     ):
         return False
-    return (
-        any(c.isupper() for c in text)
-        and any(c.islower() for c in text)
-        and sum(c.isdigit() for c in text) >= 2
-        and entropy(text) >= 3.5
-    )
+    return has_both_cases(text) and count_digits(text) >= 2 and entropy(text) >= 3.5
 
 
 def _is_more_than_code(text: str, operator: str) -> bool:
     if text in CODE_WORDS or len(text) < 4 or text[0] in "$<{(" or text.endswith(("(", "{", "[")):
         return False
-    if patterns.CODE_START.match(text + " ") is not None and not any(c.isdigit() for c in text):
+    if patterns.CODE_START.match(text + " ") is not None and not has_digit(text):
         return False
     if is_identifier_chain(text) or patterns.YAML_TAG.match(text) is not None:
         return False

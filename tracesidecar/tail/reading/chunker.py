@@ -10,6 +10,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 
+from tracesidecar.byte_count import count_byte
 from tracesidecar.model import CHUNK_BYTES, CHUNK_LINES, LONGEST_OPEN_BYTES
 from tracesidecar.progress import Progress
 from tracesidecar.tail.fingerprint import ByteSource
@@ -179,7 +180,7 @@ def _end_of_lines(data: bytes, to_grid: int) -> int:
 
 def end_of_few_lines(data: bytes, end: int, most_lines: int = CHUNK_LINES) -> int:
     """Return where the first `most_lines` of data[:end] end, `end` if there are fewer."""
-    if data.count(b"\n", 0, end) <= most_lines:
+    if count_byte(data, b"\n", most_lines + 1) <= most_lines:
         return end
     few = re.compile(rb"(?:[^\n]*+\n){%d}" % most_lines).match(data)
     return end if few is None else few.end()
@@ -190,7 +191,9 @@ def _end_of_few_objects(data: bytes, end: int, most: int) -> int:
 
     If there are too many in the first line, that is where it ends.
     """
-    while data.count(b"{", 0, end) > most:
+    if count_byte(data, b"{", most + 1) <= most:
+        return end
+    while count_byte(data[:end], b"{", most + 1) > most:
         newline = data.rfind(b"\n", 0, end // 2) + 1 or data.find(b"\n") + 1
         if not 0 < newline < end:
             break

@@ -16,6 +16,7 @@ import zstandard
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
+from tracesidecar.byte_count import count_byte
 from tracesidecar.model import CHUNK_BYTES, Compression
 from tracesidecar.tail.reading.expansion import LINE_BYTES, Expansion, ExpansionLimit
 from tracesidecar.tail.reading.holes import find_data
@@ -431,7 +432,7 @@ class _Stream:
 
         The input read so far counts, but not zeros between members, which may be a hole.
         """
-        lines = self._lines + data.count(b"\n")
+        lines = self._lines + count_byte(data, b"\n")
         if self._produced + len(data) > self._known:
             data = self._cut(data, lines)
         self._lines = lines

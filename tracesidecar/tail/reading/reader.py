@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
+from tracesidecar.byte_count import count_byte
 from tracesidecar.json_documents import Ending
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, TAIL_BYTES, Checkpoint, Chunk, Rejection
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
@@ -158,7 +159,7 @@ class SegmentReader:
                 return None
             self._scan.progress.step()
             read_bytes += len(piece)
-            count += piece.count(b"\n")
+            count += count_byte(piece, b"\n")
             start += len(piece)
             if is_zeros(piece):
                 start = min(opened.find_data(start), end)
