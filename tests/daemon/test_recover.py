@@ -237,7 +237,9 @@ def test_a_damaged_manifest_lets_nothing_be_delivered_again_without_a_word(
     shutil.rmtree(sidecar.state)
     manifests = sorted(sidecar.lake.glob("**/_manifest/**/*.json"))
     whole = {path: path.read_bytes() for path in manifests}
-    damaged = [path for path in manifests if b"a.jsonl" in whole[path]]  # of one batch, or several
+    damaged = [
+        path for path in manifests if b'/a.jsonl"' in whole[path]
+    ]  # of one batch, or several
     assert 0 < len(damaged) < len(manifests)
     for path in damaged:
         path.write_bytes(whole[path][:100])
@@ -266,7 +268,6 @@ def test_a_damaged_manifest_lets_nothing_be_delivered_again_without_a_word(
     assert Counter(sidecar.lines()) == Counter(lines + more)
 
 
-@pytest.mark.long  # open: beside others, the lines of the second file come again in one of ten runs
 def test_a_recovery_in_part_says_what_comes_again(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", number_lines(0, 20))
     assert sidecar.ship().returncode == 0
@@ -274,7 +275,7 @@ def test_a_recovery_in_part_says_what_comes_again(sidecar: Sidecar) -> None:
     assert sidecar.ship().returncode == 0
     lose_state(sidecar)
     for path in sidecar.lake.glob("**/_manifest/**/*.json"):
-        if b"a.jsonl" in path.read_bytes():
+        if b'/a.jsonl"' in path.read_bytes():  # an object's name may end in a.jsonl, too
             path.write_bytes(b"{}")
     done = sidecar.call("recover", "lake", "--partial", "--json")
     assert (done.returncode, json.loads(done.stdout)["saved"]) == (65, True)
