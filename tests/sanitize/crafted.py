@@ -257,6 +257,11 @@ def _different_base64(size: int) -> bytes:
     return _leaf(" ".join(runs))
 
 
+def _repeat_name(name: str, size: int) -> bytes:
+    member = f'"{name}":"x1y2z3"'
+    return b'{"password":{%b}}' % ",".join([member] * (size // (len(member) + 1))).encode()
+
+
 def _numbers(size: int) -> bytes:
     return json.dumps({"password": {f"k{i}": i for i in range(size // 14)}}).encode()
 
@@ -299,6 +304,9 @@ BUILDERS: dict[str, Builder] = {
     "base64 in base64": _base64_in_base64,
     "different base64": _different_base64,
     "numbers below a key": _numbers,
+    "a private part again and again": partial(_repeat_name, "d"),
+    "a token again and again": partial(_repeat_name, "token"),
+    "a description again and again": partial(_repeat_name, "description"),
     "streamed": _deltas,
     "echoes": _echoing,
     "a long key": _long_key,

@@ -12,7 +12,6 @@ from typing import BinaryIO, Protocol
 
 import zstandard
 
-from tracesidecar.byte_count import count_byte
 from tracesidecar.encode import compression_of
 
 SLICE_BYTES = {"gzip": 16 << 10, "zstd": 2 << 10}
@@ -75,14 +74,15 @@ class _LineCounter:
 
     def add(self, block: bytes) -> None:
         if self._decompressor is None:
-            self._newlines += count_byte(block, b"\n")
+            self._newlines += block.count(b"\n")
             return
         for start in range(0, len(block), self._slice_bytes):
             if self._is_broken or self._decompressor.eof:
                 return
             try:
-                part = self._decompressor.decompress(block[start : start + self._slice_bytes])
-                self._newlines += count_byte(part, b"\n")
+                self._newlines += self._decompressor.decompress(
+                    block[start : start + self._slice_bytes]
+                ).count(b"\n")
             except (zlib.error, zstandard.ZstdError):
                 self._is_broken = True
 

@@ -27,6 +27,7 @@ PLACEHOLDER = re.compile(
     r"|hidden|removed|value)?[-_ a-zA-Z0-9]{0,40}>"
     r"|\[(?:redacted|filtered|masked|hidden|scrubbed|removed|sensitive)[^\]]{0,80}\]"
     r"|\[[A-Z_]{2,40}\]"
+    r"|\{[A-Za-z_][A-Za-z0-9_.]*\}\Z"
     r"|\$\{\{?[^}]{1,80}\}?\}|\$\([^)]{0,80}\)?|\$[A-Za-z_][A-Za-z0-9_]*|\{\{[^}]{0,"
     r"80}\}\}|%[A-Za-z_]+%|%\([a-z_]+\)s|%[sdvq]"
     r"|null|none|nil|undefined|true|false|amd64|arm64|yes|no|n/a|redacted|hidden|masked|required"
@@ -49,6 +50,16 @@ SLUG = re.compile(r"[a-z0-9]+(?:[-._/:][a-z0-9]+)*")
 HOST = re.compile(r"(?:[a-z0-9-]{1,32}\.){1,6}[a-z]{2,6}(?::[0-9]{1,5})?(?:/[a-z0-9/._-]{0,80})?")
 YAML_TAG = re.compile(r"!(?:[A-Za-z]{2,12}::?)?[A-Za-z]{2,16}(?=[ \t\r\n]|\Z)")
 NAME_PIECE = re.compile(r"[A-Z]?[a-z]{3,}[_.-]?")
+WORD_SLUG = re.compile(
+    r"(?:[a-z]+[0-9]{0,2}|[a-z0-9]{1,8})(?:[-_./+](?:[a-z]+[0-9]{0,2}|[a-z0-9]{1,8}))+"
+)
+WORD_IN_SLUG = re.compile(r"(?<![A-Za-z0-9])[a-z]{2,}")
+SNAKE_CASE = re.compile(r"[a-z]+(?:_[a-z]+)+")
+CLASS_NAME = re.compile(
+    r"[A-Z][A-Za-z0-9]*(?:Key|Token|Type|Secret|Password|Credential|Error|Exception|Provider"
+    r"|Factory|Config|Option|Handler|Manager|Client|Request|Response|Builder|Parser|Generator"
+    r"|Context|Param|Bean)s?"
+)
 LETTERS_ONLY = re.compile(r"[A-Za-z_.\-/]+")
 FILE_SUFFIX = re.compile(r"\.(?:png|jpe?g|gif|svg|js|ts|py|css|md)$")
 SCHEME = re.compile(r"(?i)(?:bearer|basic|digest|token|negotiate|aws4-hmac-sha256)[ \t]+")
@@ -62,7 +73,7 @@ EXAMPLE = re.compile(r"EXAMPLE|(?i:placeholder)|(?i:(?:\A|[-_.])(?:your|here|exa
 # -- our own markers
 MARKER_TEXT = re.compile(MARKER_PATTERN)
 
-ARN_BEFORE = re.compile(rb"\barn:[a-z0-9:-]{1,80}\Z")
+ARN_BEFORE = re.compile(rb"\barn:[a-z0-9:*-]{1,80}\Z")
 
 # -- conditions of single rules
 FLAG_NAME = re.compile(rb"[^-]?-{1,2}([A-Za-z0-9_-]+)")
@@ -86,6 +97,8 @@ DEFINED_NAME = re.compile(
     rb"(?i)(?:[#%](?:define|global)|setx?(?: -[a-z]{1,4})?|export|env|arg)"
     rb"(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})"
 )
+FLAG_VALUE = re.compile(r"0x[0-9A-Fa-f]{1,8}")
+NAME_BEFORE = re.compile(rb"""([A-Za-z0-9]+[-_][A-Za-z0-9_-]+)[ \t]{1,2}\\{0,7}["'`]?\Z""")
 NAME_FIRST = re.compile(rb"([A-Za-z0-9_.>-]{1,160})")
 NAMED_ADDRESS = re.compile(
     rb"(?i)\bip(?:v4)?(?:[ _-]?addr(?:ess)?)?[\"']?(?:[:=]| is)[ \t]{0,4}[\"']?\Z"
@@ -97,8 +110,12 @@ SIGN_BETWEEN = re.compile(r"[-_.]")
 KEY_TYPE = re.compile(rb"[\"'`]kty\\{0,15}[\"'`]")
 SECRET_KIND = re.compile(rb"\bkind:[ \t]{0,4}[\"']?Secret\b")
 BUILD_SECRET = re.compile(r"(?:id|type|source|src|env|target)=")
-SQL_VERB = re.compile(rb"(?i)\b(?:create|alter|set|grant|identified)\b")
+SQL_VERB = re.compile(rb"(?i)\b(?:create|alter|set|grant)\b")
 SQL_WORD = re.compile(rb"[a-z]{2,12}[?.,]?")
+NAME_IN_SENTENCE = re.compile(rb"[A-Za-z_]+(?:[.-][A-Za-z_]+)*[).,;:]{1,3}")
+FILE_SCHEMES = ("file://", "fileb://")
+IN_CODE_BEFORE = re.compile(rb"""(?:=[ ]?|\(|['"],[ ]?(?:\\{0,7}['"])?|['"][ ]?:[ ]?)\Z""")
+NAME_AND_CLOSERS = re.compile(r"[A-Za-z_.-]{3,40}['\"]?[,);}]{0,3}")
 
 # -- assignments in text
 ASSIGNMENT_REST = re.compile(
@@ -125,12 +142,24 @@ BARE_VALUE = re.compile(
 BARE_VALUE_REST = re.compile(rb"[^ \t,;&\"'<>\r\n`\\]+")
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 EXPRESSION_CONTINUES = re.compile(rb"[ \t]{1,4}(?:[+*/%?]|&&|\|\||==|!=|\.[ \t])[ \t]")
+TYPE_CONTINUES = re.compile(rb"[ \t]?(?:[,)\]|]|=[ \t]|\|)")
+TYPE_NAME = re.compile(r"_?(?:[A-Z]+[a-z]+){2,}|[A-Za-z_.]+=(?:None|null|nil)?")
+TEMPLATE = re.compile(
+    r"(?:[A-Za-z]{2,16}[ ]){0,2}(?:[^A-Za-z0-9{}]{0,8}\{[\w.]*\})+[^A-Za-z0-9{}]{0,8}",
+    re.ASCII,
+)
+FLOAT = re.compile(r"[0-9]+(?:\.[0-9]+){1,3}-?")
+BEHIND_QUOTE = (", ", ") ", "), ", "];", ");")
+READS_TOKEN = re.compile(
+    r"(?:create|get|parse|read|next|find|match|expect|make|define)(?![a-z])|[\w.]{0,80}\.keys\("
+)
 LABEL = re.compile(r"[^\W\d_]{2,20}(?:[ '/-][^\W\d_]{1,20}){0,6}[ ]?[?!.:*]{0,3}")
 LABEL_WORD = re.compile(r"[^\W\d_]{2,20}")
 DIRECTORY = re.compile(r"(?:[/~]|[A-Za-z]:[/\\])")
 CALL_OR_INDEX = re.compile(r"[A-Za-z_$][\w$.]*[(\[]", re.ASCII)
 LITERALS = re.compile(
     r"(?i:true|false|none|null|nil)(?:[|)\]}:,;]+(?i:true|false|none|null|nil)?)*[^A-Za-z0-9]{0,4}"
+    r"|(?:True|False|None)\).*"
 )
 CONSTANT = re.compile(r"[A-Z]{2,}(?:_[A-Z]{2,}){2,}")
 PLAIN_ADDRESS = re.compile(r"https?://[^@]*\Z")

@@ -16,8 +16,10 @@ from tracesidecar.sanitize.markers import MARKER_START_BYTES, Span
 from tracesidecar.sanitize.rules import (
     KeyClass,
     KeyMatcher,
+    count_digits,
     has_digit,
     has_random_part,
+    is_identifier_chain,
     is_mixed,
     is_secret,
     words_of,
@@ -128,6 +130,8 @@ class Assignments:
         operator = match.group(1).decode()
         if key_class is None or not _operator_fits(text, name_start, head, operator):
             return None
+        if operator in {":", "=>"} and text[max(0, name_start - 2) : name_start] == b"::":
+            return None  # the name of a class or module
         is_quoted = head[-1:] in _QUOTES
         end = _value_end(text, start, end, is_quoted=is_quoted)
         value = text[start:end].decode("utf-8", "ignore")
@@ -145,6 +149,8 @@ class Assignments:
             return None
         if not is_secret(value, key_class, quoted=is_quoted, operator=operator):
             return None
+        if key_class is KeyClass.WEAK and key.lower() in value.lower() and _is_slug_of_words(value):
+            return None  # "auth0": "types-auth0-python"
         if not is_quoted and end - start > LONGEST_VALUE - 96:
             rest = patterns.BARE_VALUE_REST.match(text, start)
             end = rest.end() if rest else end
@@ -155,13 +161,29 @@ class Assignments:
 
         Examples: `password: "Your password"`, `self.password = new_password`.
         """
+        if key[-6:].lower() == "cookie" and value.isdigit():  # a number of an error
+            return True
         # PWD in a shell is the working directory
         if key.lower() in {"pwd", "oldpwd"} and patterns.DIRECTORY.match(value) is not None:
             return True
         if is_quoted:
+            if not has_digit(value) and set(words_of(key)) <= set(words_of(value)):
+                return True  # CLIENT_SECRET = "client.secret"
             return patterns.LABEL.fullmatch(value) is not None and any(
                 self._keys.classify(word) is not None for word in patterns.LABEL_WORD.findall(value)
             )
+        # a constant that is imported under its own name, a target of a Makefile
+        if key and (
+            f".{key}".endswith(f".{value}")
+            or (
+                patterns.IDENTIFIER_CHAIN.fullmatch(value) is not None and value.endswith(f".{key}")
+            )
+            or value.startswith(f"{key}.")
+            or ("." in key and value.rpartition(".")[0] == key.rpartition(".")[0])
+        ):
+            return True
+        if value.isupper() and value.lower() in words_of(key):  # csrf_impl: CSRF
+            return True
         if patterns.IDENTIFIER.fullmatch(value) is None or has_digit(value):
             return False
         return key.lower().endswith(value.lower()) or (
@@ -224,10 +246,21 @@ def _is_code(
         return True
     if not is_quoted and value.isalpha() and patterns.EXPRESSION_CONTINUES.match(text, end):
         return True
+    if is_quoted and (
+        value.startswith(patterns.BEHIND_QUOTE)  # the quote ended a string, it began none
+        or patterns.TEMPLATE.fullmatch(value) is not None
+        or patterns.SCHEME.fullmatch(f"{value} ") is not None
+    ):
+        return True
+    if not is_quoted and operator == ":" and _is_type(text, value, end):
+        return True
+    if operator == "(" and patterns.READS_TOKEN.match(head.decode("utf-8", "ignore")) is not None:
+        return True
     if not is_quoted and (
         patterns.LITERALS.fullmatch(value) is not None
         or value.endswith("{}")
-        or (operator in _COMPARISONS and patterns.IDENTIFIER.fullmatch(value) is not None)
+        or (operator in _COMPARISONS and _is_compared_name(value))
+        or patterns.FLOAT.fullmatch(value) is not None
         or patterns.CONSTANT.fullmatch(value) is not None
         or value.startswith(("./", "../"))
         or (value.startswith("$") and value.endswith("-") and text[end : end + 1] == b">")
@@ -248,6 +281,20 @@ def _is_code(
     )
 
 
+def _is_compared_name(value: str) -> bool:
+    name = value.rstrip(":")
+    return patterns.IDENTIFIER.fullmatch(name) is not None or is_identifier_chain(name)
+
+
+def _is_type(text: bytes, value: str, end: int) -> bool:
+    """Return True for the type of a parameter: `key: PrivateKeyTypes, `, `:type key: ~a.Key`."""
+    if is_identifier_chain(value.removeprefix("~")):
+        return True
+    return patterns.TYPE_NAME.fullmatch(value) is not None and (
+        "=" in value or patterns.TYPE_CONTINUES.match(text, end) is not None
+    )
+
+
 def _is_argument_secret(value: str) -> bool:
     """Return False for a word or a sentence beside the name of a credential.
 
@@ -261,10 +308,20 @@ def _is_argument_secret(value: str) -> bool:
     return is_mixed(value) or patterns.UUID.fullmatch(value) is not None or has_random_part(value)
 
 
+def _is_slug_of_words(value: str) -> bool:
+    return (
+        patterns.WORD_SLUG.fullmatch(value) is not None
+        and patterns.WORD_IN_SLUG.search(value) is not None
+        and count_digits(value) * 2 <= len(value)
+    )
+
+
 def _may_be_key(key: str, value: str) -> bool:
     """Return False for a short quoted word that names a field: `sort_key = "name"`."""
     if words_of(key)[-1:] != ("key",):
         return True
+    if _is_slug_of_words(value):  # "license_key": "bsd-2-clause"
+        return False
     return len(value) >= 8 and (
         len(value) >= 20
         or has_digit(value)

@@ -17,10 +17,12 @@ from tracesidecar.sanitize.rules import (
     has_both_cases,
     has_digit,
     has_letter,
+    is_class_name,
     is_identifier_chain,
     is_mixed,
     is_placeholder,
     is_secret,
+    words_of,
 )
 
 
@@ -58,7 +60,7 @@ RuleCondition = Callable[[Proposal], bool]
 _LARGEST_WEB_KEY = 16 << 10
 """All members of a JSON Web Key are within so many bytes."""
 _PUBLIC = frozenset({"pk", "pub", "public", "publishable"})
-_PROSE = "is was in to for and or from with flag option value the a an"
+_PROSE = "is was in to for and or from with flag option value the a an parameter argument can must"
 _PROSE_AFTER_FLAG = frozenset(_PROSE.split())
 
 
@@ -95,7 +97,7 @@ def rule_conditions(keys: KeyMatcher) -> Mapping[str, RuleCondition]:
         "named_literal": lambda proposal: _is_named_literal(keys, proposal),
         "named_byte_array": lambda proposal: _names_secret(keys, patterns.NAME_FIRST, proposal),
         "sentence_password": lambda proposal: _is_sentence_password(proposal.value),
-        "sentence_token": lambda proposal: _is_token(proposal.value.rstrip(".=")),
+        "sentence_token": lambda proposal: _is_said_token(keys, proposal),
         "random_base64": lambda proposal: _is_random(proposal.value),
         "not_a_name": lambda proposal: not _is_name(proposal.value),
         "vendor_body": lambda proposal: _is_vendor_body(proposal.value),
@@ -125,7 +127,12 @@ def _is_authorization(proposal: Proposal) -> bool:
     if patterns.PLAIN_ADDRESS.match(credential) is not None:
         return False
     is_sentence = " " in credential and not has_digit(credential)
-    return bool(credential) and not is_placeholder(credential) and not is_sentence
+    before = proposal.text[max(0, proposal.start - 32) : proposal.start]
+    is_name = patterns.IN_CODE_BEFORE.search(before) is not None and (
+        patterns.NAME_AND_CLOSERS.fullmatch(credential) is not None
+        or patterns.CALL_OR_INDEX.match(credential) is not None
+    )
+    return bool(credential) and not (is_placeholder(credential) or is_sentence or is_name)
 
 
 def _is_in_decimal(proposal: Proposal) -> bool:
@@ -147,13 +154,18 @@ def _is_ipv4(proposal: Proposal) -> bool:
 
 def _is_sql_literal(proposal: Proposal) -> bool:
     text, start = proposal.text, proposal.start
+    if not any(map(str.isalnum, proposal.value)):  # the quote ended a string
+        return False
     if text[max(0, start - 1) : start] in {b"'", b'"'}:
         return True
     value = text[start : proposal.end]
+    if patterns.SQL_WORD.fullmatch(value) is not None:
+        return False
+    # "the process identified by PID." is a sentence
     return (
-        patterns.SQL_WORD.fullmatch(value) is None
-        and patterns.SQL_VERB.search(text, max(0, start - 260), start) is not None
-    )
+        patterns.SQL_VERB.search(text, max(0, start - 260), start) is not None
+        and patterns.NAME_IN_SENTENCE.fullmatch(value) is None
+    ) or _is_sentence_password(proposal.value)
 
 
 def _is_flag_secret(keys: KeyMatcher, proposal: Proposal) -> bool:
@@ -163,6 +175,10 @@ def _is_flag_secret(keys: KeyMatcher, proposal: Proposal) -> bool:
         return False
     # docker build --secret id=npm,src=.npmrc
     if flag == "secret" and patterns.BUILD_SECRET.match(proposal.value) is not None:
+        return False
+    if proposal.value.startswith(patterns.FILE_SCHEMES):
+        return False
+    if words_of(proposal.value) == words_of(flag):  # --client-secret client_secret
         return False
     return proposal.value not in _PROSE_AFTER_FLAG and is_secret(
         proposal.value, KeyClass.STRONG, quoted=False, operator=""
@@ -185,6 +201,11 @@ def _is_named_literal(keys: KeyMatcher, proposal: Proposal) -> bool:
     is_defined = defined is not None
     name = defined or patterns.NAME_FIRST.match(proposal.match)
     if name is None:
+        return False
+    # a macro for a longer name, or for a flag
+    if proposal.value.endswith(name.group(1).decode()) or patterns.FLAG_VALUE.fullmatch(
+        proposal.value
+    ):
         return False
     is_run = proposal.value.isalnum() or (
         is_defined and patterns.TOKEN_CHARACTERS.fullmatch(proposal.value) is not None
@@ -237,7 +258,17 @@ def _is_token(value: str) -> bool:
         and digits < len(value)
         and entropy(value) >= 3.2
         and not _is_compound(value)
+        and not is_class_name(value)
     )
+
+
+def _is_said_token(keys: KeyMatcher, proposal: Proposal) -> bool:
+    # `--lock-token ...`: the whole name says that it is none
+    name = patterns.NAME_BEFORE.search(proposal.text, max(0, proposal.start - 80), proposal.start)
+    if name is not None and keys.classify(name.group(1).decode()) is None:
+        return False
+    value = proposal.value.rstrip(".=")
+    return _is_token(value) and not is_identifier_chain(value)
 
 
 def _is_random(value: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import TypeAlias, cast
 
@@ -29,8 +30,11 @@ _PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 """The private parameters of a JSON Web Key (RFC 7518, section 6)."""
 _SCHEMA_WORDS = frozenset(
     {"description", "title", "format", "pattern", "$ref", "$id", "required", "enum", "items"}
+    | {"minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "uniqueItems"}
 )
 """Members that describe a value beside its type (JSON Schema), as in the definition of a tool."""
+_LOGPROB_NAMES = frozenset({"logprob", "logprobs", "bytes"})
+_SCHEMA_TYPES = frozenset({"string", "object", "array", "integer", "number", "boolean", "null"})
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | RepeatedMembers | None"
 Member = tuple[str, "Json"]
@@ -38,6 +42,16 @@ Member = tuple[str, "Json"]
 
 class RepeatedMembers(list[Member]):
     """The members of an object that has a name twice, in order."""
+
+
+def _find_descriptions(members: Collection[Member]) -> Collection[str]:
+    """Return the members of a JSON Schema that say what a value may be, not what it is."""
+    named = dict(members)
+    kind = named.get("type")
+    kinds = kind if isinstance(kind, list) else [kind]
+    if all(isinstance(each, str) and each in _SCHEMA_TYPES for each in kinds):
+        return _SCHEMA_WORDS | {"type"}
+    return _SCHEMA_WORDS if isinstance(kind or named.get("$ref"), str) else ()
 
 
 class _Inherited:
@@ -115,8 +129,10 @@ class _TreeWalk:
                 self._line.replace(start, end, KEY_NAME_RULE, self._line.raw[start:end])
 
     def _object(self, members: Collection[Member], under: _Inherited) -> None:
-        values, pair = self._find_pair(members)
+        present = {name for name, _ in members}
+        values, pair = self._find_pair(members, present)
         columns = self._find_columns(members)
+        described = _find_descriptions(members) if under.key_class is not None else ()
         redacted_names = 0
         for name, value in members:
             if self._name(name, redacted_names):
@@ -124,7 +140,8 @@ class _TreeWalk:
                 key = self._without_secrets(name)
             else:
                 key = name
-            below = self._below(key, under, members)
+            is_described = described and (name in described or name.startswith("x-"))
+            below = _NOTHING_INHERITED if is_described else self._below(key, under, present)
             if isinstance(value, str):
                 start, end = self._next()
                 if (
@@ -189,16 +206,11 @@ class _TreeWalk:
         content, tools = name.encode(), self._line.tools
         return tools.marker.redact(content, tools.detector.find_spans(content)).decode()
 
-    def _below(self, name: str, under: _Inherited, members: Collection[Member]) -> _Inherited:
-        if name in _SCHEMA_WORDS and isinstance(dict(members).get("type"), str):
-            return _NOTHING_INHERITED
+    def _below(self, name: str, under: _Inherited, present: AbstractSet[str]) -> _Inherited:
         key_class = self._keys.classify(name)
-        if name in _PRIVATE_PARTS and any(other == "kty" for other, _ in members):
+        if name in _PRIVATE_PARTS and "kty" in present:
             return _Inherited(KeyClass.STRONG, is_numeric=False)
-        if key_class is None or (
-            name == "token"
-            and any(other in {"logprob", "logprobs", "bytes"} for other, _ in members)
-        ):
+        if key_class is None or (name == "token" and not _LOGPROB_NAMES.isdisjoint(present)):
             return under
         if key_class is KeyClass.STRONG:
             return _Inherited(
@@ -210,9 +222,10 @@ class _TreeWalk:
             else _Inherited(key_class, is_numeric=under.is_numeric)
         )
 
-    def _find_pair(self, members: Collection[Member]) -> tuple[frozenset[str], KeyClass | None]:
+    def _find_pair(
+        self, members: Collection[Member], present: AbstractSet[str]
+    ) -> tuple[frozenset[str], KeyClass | None]:
         """Return which members a name in the object is about, and the class of the name."""
-        present = {name for name, _ in members}
         if not patterns.PAIR_VALUES.isdisjoint(present):
             named = dict(members)
             name = next((found for key in patterns.PAIR_NAMES if (found := named.get(key))), None)

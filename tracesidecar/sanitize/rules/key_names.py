@@ -108,8 +108,12 @@ class KeyMatcher:
         if word in lists.strong:
             return KeyClass.STRONG
         if word in {"token", "tokens"}:
+            if words[max(0, i - 2) : i] == ("client", "request"):  # idempotence, as AWS names it
+                return None
             return self._token_class(word, previous)
         if word in {"key", "keys"}:
+            if "spdx" in words[max(0, i - 2) : i]:  # the name of a licence
+                return None
             return self._key_class(word, previous, is_last=is_last)
         if word == "pass" and is_last:
             if previous in lists.pass_prev or previous in lists.vendors:

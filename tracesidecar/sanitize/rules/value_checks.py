@@ -9,6 +9,7 @@ from tracesidecar.sanitize import patterns
 
 _CODE_WORDS = (
     "await new this self async function lambda return typeof yield not if else for in is and or as "
+    "value val command text str int bytes bool float dict list object string number boolean any"
     "from import def class const let var self. cls"
 )
 CODE_WORDS = frozenset(_CODE_WORDS.split())
@@ -81,9 +82,14 @@ def is_identifier_chain(text: str) -> bool:
 def has_random_part(text: str) -> bool:
     """Return True if a part of the text is long and has digits, as no word has."""
     return any(
-        len(part) >= 16 and count_digits(part) >= 2
+        len(part) >= 16 and count_digits(part) >= 2 and not is_class_name(part)
         for part in patterns.NOT_WORD_CHARACTER.split(text)
     )
+
+
+def is_class_name(text: str) -> bool:
+    """Return True for a name that ends as classes do: `MLKEM768PrivateKey`."""
+    return patterns.CLASS_NAME.fullmatch(text) is not None
 
 
 def is_mixed(text: str) -> bool:
@@ -120,7 +126,9 @@ def is_secret(value: str, key_class: KeyClass, *, quoted: bool = True, operator:
     what stands between the key and a value that is not quoted.
     """
     text = value.strip()
-    if not text or is_placeholder(text) or text.casefold() in _LABELS:
+    if not text or is_placeholder(text) or text.casefold() in _LABELS or text.startswith("arn:"):
+        return False
+    if len(text) < 3 and not text.isalnum() and not text.isascii():  # "fortune_cookie": an emoji
         return False
     if key_class is KeyClass.MAYBE:
         return _is_one_long_token(text)
@@ -156,7 +164,14 @@ def _is_short_token(text: str) -> bool:
 
 
 def _is_more_than_code(text: str, operator: str) -> bool:
-    if text in CODE_WORDS or len(text) < 4 or text[0] in "$<{(" or text.endswith(("(", "{", "[")):
+    if (
+        text.rstrip("):,;") in CODE_WORDS
+        or len(text) < 4
+        or text[0] in "$<{("
+        or text.endswith(("(", "{", "["))
+    ):
+        return False
+    if not any(map(str.isalnum, text)):  # a part of an expression
         return False
     if patterns.CODE_START.match(text + " ") is not None and not has_digit(text):
         return False
@@ -175,6 +190,14 @@ def _looks_random(text: str) -> bool:
     ):
         return False
     bits = entropy(text)
+    if patterns.SNAKE_CASE.fullmatch(text) is not None:
+        return False
+    if (
+        text.isalpha()
+        and has_both_cases(text)
+        and len(patterns.NAME_PIECE.sub("", text)) * 3 < len(text)
+    ):  # `kEnumerableProperty`
+        return False
     is_word = patterns.LETTERS_ONLY.fullmatch(text) is not None and not (
         len(text) >= 22 and text.isalpha() and text.islower()
     )
