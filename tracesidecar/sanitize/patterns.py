@@ -250,6 +250,40 @@ NAMED_ENTITY = re.compile(rb"&(?:amp|quot|lt|gt|apos);")
 # a repetition or a set
 BASE64_NOT_HEX = re.compile(rb"[G-Zg-z][A-Za-z0-9+/]{39}")
 BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,65536}={0,2}")
+HEX_OF_TEXT = re.compile(rb"(?:[2-7][0-9A-Fa-f]|0[9aAdD])+[0-9A-Fa-f]?")
+BASE32 = re.compile(rb"[A-Z2-7]{24,}")
+# lines of xxd, of hexdump -C and od -t x1, of hexdump and od -x, and of od -c, with the newline
+# before the next
+_NEXT_ROW = r"(?:\n(?=[ \t]{0,8}[0-9A-Fa-f]{6,8}:?[ ])|(?=\n)|\Z)"
+XXD_LINE = re.compile(
+    r"^[ \t]{0,8}[0-9A-Fa-f]{6,8}:[ ]((?:[0-9A-Fa-f]{2,4}[ ]?){1,16})[^\n]{0,60}" + _NEXT_ROW,
+    re.MULTILINE,
+)
+HEXDUMP_LINE = re.compile(
+    r"^[ \t]{0,8}[0-9A-Fa-f]{7,8}[ ]{1,3}((?:[0-9A-Fa-f]{2}[ ]{1,2}){0,15}[0-9A-Fa-f]{2})[ ]{0,60}"
+    r"(?:[|>][^\n]{0,20})?" + _NEXT_ROW,
+    re.MULTILINE,
+)
+WORD_DUMP_LINE = re.compile(
+    r"^[ \t]{0,8}[0-9A-Fa-f]{7}[ ]{1,4}((?:[0-9A-Fa-f]{4}[ ]{1,4}){0,7}[0-9A-Fa-f]{4})[ ]{0,60}"
+    + _NEXT_ROW,
+    re.MULTILINE,
+)
+CHARACTER_DUMP_LINE = re.compile(
+    r"^[0-7]{7}((?:[ ]{3}[^\n]|[ ]{2}\\[0abfnrtv]|[ ][0-7]{3}){1,16})" + _NEXT_ROW, re.MULTILINE
+)
+CHARACTER_CODES = re.compile(r"(?:[0-9]{2,3}[ \t\r\n]{0,8},[ \t\r\n]{0,8}){9,}[0-9]{2,3}")
+HEX_CODES = re.compile(r"(?:0x[0-9A-Fa-f]{2}[ \t\r\n]{0,8},[ \t\r\n]{0,8}){9,}0x[0-9A-Fa-f]{2}")
+CHR_CALL = re.compile(r"(?i)chr\(([0-9]{2,3})\)(?:[ ]?[.+&][ ]?)?")
+OCTAL_ESCAPES = re.compile(r"\\{1,16}[01][0-7]{2}(?:\\{1,16}[01][0-7]{2}){3,}")
+CODE = re.compile(r"0x[0-9A-Fa-f]{2}|[0-9]{2,3}")
+OCTAL_DIGITS = re.compile(r"[01][0-7]{2}")
+JOINED_SIGN = re.compile(
+    rb"""["'`][ \t]{0,4}(?:[+.&]|\.\.|\\)[ \t]{0,4}(?:\r?\n[ \t]{0,40})?\\{0,7}["'`]"""
+)
+JOINED_LITERALS = re.compile(
+    r"""(\\{0,7}["'`])[ \t]{0,4}(?:[+.&]|\.\.|\\)[ \t]{0,4}(?:\r?\n[ \t]{0,40})?\1"""
+)
 UNICODE_ESCAPES = re.compile(
     r"\\\\{0,15}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\})(?:\\{1,16}u(?:[0-9a-fA-F]{4}"
     r"|\{[0-9a-fA-F]{1,6}\}))*"
@@ -274,6 +308,10 @@ COMPATIBLE = re.compile(
 )
 TOKEN_RUN = re.compile(rb"[A-Za-z0-9+/_=.-]*+")
 UNDIVIDED_RUN = re.compile(rb"(?:[ \t\r\n\[{*\\]|(?<=\\)[nrt])++|[A-Za-z0-9+/_=.%~-]++")
+TOKEN_JOIN = re.compile(
+    rb"""(?:\\{1,15}"|['`])[ \t]{0,4}(?:[+.&]|\.\.|\\{2,16})[ \t]{0,4}"""
+    rb"""(?:\\{1,16}[nr][ \t]{0,40})?(?:\\{1,15}"|['`])"""
+)
 TOKEN_BREAK = re.compile(rb'\\{1,16}(["nr])|"')
 COMPRESSED_START = re.compile(
     rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z"

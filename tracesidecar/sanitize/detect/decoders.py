@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import binascii
 import bz2
 import html
@@ -23,6 +24,11 @@ proportion to the line."""
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _CONTROLS = bytes({*range(32), 127} - set(b"\r\n\t"))
+
+
+_HIGHEST_BYTE = 256
+_B32 = frozenset({2, 4, 5, 7})
+"""How many characters of base32 the last bytes of a text take."""
 
 
 class TextDecoder(NamedTuple):
@@ -167,6 +173,41 @@ def _compatible(match: re.Match[str]) -> str:
     return unicodedata.normalize("NFKC", match.group(0))
 
 
+def _decode_hex(match: re.Match[str]) -> str:
+    return bytes.fromhex(match.group(1)).decode("utf-8", "replace")
+
+
+def _decode_words(match: re.Match[str]) -> str:
+    """Decode 16-bit words, each with its bytes swapped."""
+    words = match.group(1).split()
+    return bytes.fromhex("".join(word[2:] + word[:2] for word in words)).decode("utf-8", "replace")
+
+
+def _decode_cells(match: re.Match[str]) -> str:
+    """Decode cells of four characters; what is no letter is written as an escape."""
+    cells = match.group(1)
+    return "".join(
+        cells[i + 3] if cells[i + 2] == " " else "\n" for i in range(0, len(cells) - 3, 4)
+    )
+
+
+def _decode_codes(match: re.Match[str]) -> str:
+    codes = [
+        int(code, 16) if code.startswith("0x") else int(code)
+        for code in patterns.CODE.findall(match.group(0))
+    ]
+    return "".join(map(chr, codes)) if max(codes) < _HIGHEST_BYTE else match.group(0)
+
+
+def _decode_call(match: re.Match[str]) -> str:
+    return chr(int(match.group(1)))
+
+
+def _decode_octal(match: re.Match[str]) -> str:
+    codes = (int(digits, 8) for digits in patterns.OCTAL_DIGITS.findall(match.group(0)))
+    return bytes(codes).decode("utf-8", "replace")
+
+
 def _remove(_match: re.Match[str]) -> str:
     return ""
 
@@ -175,6 +216,15 @@ DECODERS: tuple[TextDecoder, ...] = (
     TextDecoder(patterns.UNICODE_ESCAPES, _unicode, "\\u"),
     TextDecoder(patterns.BYTE_ESCAPES, _bytes, "\\x"),
     TextDecoder(patterns.PERCENT_RUN, _percent, "%"),
+    TextDecoder(patterns.XXD_LINE, _decode_hex, "00000"),
+    TextDecoder(patterns.HEXDUMP_LINE, _decode_hex, "00000"),
+    TextDecoder(patterns.WORD_DUMP_LINE, _decode_words, "00000"),
+    TextDecoder(patterns.CHARACTER_DUMP_LINE, _decode_cells, "0000000"),
+    TextDecoder(patterns.CHARACTER_CODES, _decode_codes, ","),
+    TextDecoder(patterns.HEX_CODES, _decode_codes, "0x"),
+    TextDecoder(patterns.CHR_CALL, _decode_call, "("),
+    TextDecoder(patterns.OCTAL_ESCAPES, _decode_octal, "\\"),
+    TextDecoder(patterns.JOINED_LITERALS, _remove, None),
     TextDecoder(patterns.QUOTED_PRINTABLE, _decode_quoted_printable, "="),
     TextDecoder(patterns.ENTITY, _entity, "&"),
     TextDecoder(patterns.ANSI, _remove, "\x1b"),
@@ -199,20 +249,39 @@ class Base64Content(NamedTuple):
 def base64_content(run: bytes) -> Base64Content | None:
     """Return the text that a run of base64 encodes, decompressed if necessary, else None.
 
+    The run may also be the hex or base32 of a text.
+
     Raise TooLargeToUnpack if it cannot be examined as a whole. The first 24 characters decide for
     nearly every run.
     """
     standard = run.translate(_STANDARD).rstrip(b"=")
+    if patterns.HEX_OF_TEXT.fullmatch(standard) is not None:
+        return _text(bytes.fromhex(standard[: len(standard) // 2 * 2].decode()))
     try:
+        if patterns.BASE32.fullmatch(standard) is not None:
+            usable = standard[: len(standard) - len(standard) % 8]
+            content = base64.b32decode(usable)
+            if content.isascii() and (found := _text(content)) is not None:
+                rest = standard[len(usable) :]
+                if len(rest) not in _B32:
+                    return found
+                last = base64.b32decode(rest + b"=" * (-len(rest) % 8))
+                return Base64Content(found.text + last, was_compressed=False)
         head = binascii.a2b_base64(standard[:24])
         unpack = next((unpack for magic, unpack in _COMPRESSED if head.startswith(magic)), None)
+        if not head[1::2].strip(b"\0"):
+            return _text(_decode_base64(standard)[::2])
         if unpack is None and len(head.translate(None, _CONTROLS)) < 17:
             return None
-        usable = standard if len(standard) % 4 != 1 else standard[:-1]
-        content = binascii.a2b_base64(usable + b"=" * (-len(usable) % 4))
+        content = _decode_base64(standard)
         return _text(content) if unpack is None else _unpack(content, unpack)
     except ValueError:
         return None
+
+
+def _decode_base64(standard: bytes) -> bytes:
+    usable = standard if len(standard) % 4 != 1 else standard[:-1]
+    return binascii.a2b_base64(usable + b"=" * (-len(usable) % 4))
 
 
 def _text(content: bytes) -> Base64Content | None:

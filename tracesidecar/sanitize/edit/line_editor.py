@@ -222,6 +222,8 @@ class LineEditor:
 def _may_be_encoded(content: bytes) -> bool:
     if b"\\u" in content or (b"&" in content and patterns.NAMED_ENTITY.search(content) is not None):
         return True
+    if patterns.JOINED_SIGN.search(content) is not None:
+        return True
     return b"%" in content and patterns.PERCENT_EQUALS.search(content) is not None
 
 

@@ -342,6 +342,13 @@ def list_encoded_anchors() -> list[Anchor]:
             r"16}u(?:24[6-9a-fA-F]|20[78]).[A-Za-z0-9]?){3}"
         ),
     }
+    dumps = (
+        r"0000000(?:0?:[ ][0-9A-Fa-f]{4}|0?[ ]{1,3}[0-9A-Fa-f]{2}[0-9A-Fa-f ]{2}|[ ]{3}[^ ][ ]{3})",
+        r"(?:fromCharCode|Buffer\.from|Uint8Array|bytes|bytearray)[ ]?\([ ]?\[?[ ]?[0-9]{2,3}[ ]?,",
+        r"(?i)chr\([0-9]{2,3}\)[ ]?[.+&]",
+        r"0x[2-7][0-9A-Fa-f],[ ]?0x[2-7][0-9A-Fa-f],[ ]?0x[2-7][0-9A-Fa-f],[ ]?0x[2-7]",
+        r"\\1[0-7]{2}\\{1,16}[01][0-7]{2}\\{1,16}[01][0-7]{2}\\",
+    )
     compressed = Anchor(
         "compressed",
         HitRole.COMPRESSED,
@@ -349,6 +356,7 @@ def list_encoded_anchors() -> list[Anchor]:
     )
     return [
         *(Anchor(name, HitRole.ENCODED, (pattern,)) for name, pattern in signs.items()),
+        Anchor("dump", HitRole.ENCODED, dumps),
         compressed,
     ]
 
@@ -373,4 +381,17 @@ def base64_text_anchor(groups: int = 5) -> Anchor:
     quad = (
         characters(range(8, 32), 0) + characters(None, 8) + characters(None, 2) + "[A-Za-z0-9+/_-]"
     )
-    return Anchor("base64", HitRole.ENCODED, (f"(?:{quad}){{{groups}}}",))
+    return Anchor(
+        "base64",
+        HitRole.ENCODED,
+        (f"(?:{quad}){{{groups}}}", _HEX_OF_TEXT, _BASE32_OF_TEXT, _BASE64_OF_UTF16),
+    )
+
+
+_HEX_OF_TEXT = "(?:[2-7][0-9A-Fa-f]){18}"
+_BASE32_OF_TEXT = (
+    "(?:[E-P][ABEFIJMNQRUVYZ45][A-Z2-7][C-HS-X][ACEGIKMOQSUWY246][I-Z2-7][BCDJKLRSTZ23][A-Z2-7]){3}"
+)
+"""Five bytes of printable ASCII in eight characters."""
+_BASE64_OF_UTF16 = "(?:[I-Za-f][AQgw][AB][A-Za-z0-9+/]A[C-H][AEIMQUYcgkosw048]A){3}"
+"""Three characters of ASCII in eight, little-endian, as `powershell -enc` takes them."""

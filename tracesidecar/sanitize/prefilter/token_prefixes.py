@@ -76,16 +76,23 @@ class BrokenTokens:
     def find_broken(self, raw: bytes, ends: Sequence[int]) -> Iterator[tuple[int, HitRole]]:
         """Return which of the prefixes that end at `ends` (ascending) begin a broken token.
 
-        The role is SPLIT if it breaks off with its string, ENCODED if it breaks off with a line.
+        The role is SPLIT if it breaks off with its string, ENCODED if it breaks off with a line or
+        is joined with another literal.
         """
         run_end = -1
         ending: re.Match[bytes] | None = None
+        is_joined = False
         for at in ends:
             if at > run_end:  # examined once for all prefixes in the same run of characters
                 run = patterns.TOKEN_RUN.match(raw, at)
                 run_end = run.end() if run is not None else at
+                is_joined = patterns.TOKEN_JOIN.match(raw, run_end) is not None
                 ending = patterns.TOKEN_BREAK.match(raw, run_end)
-            if ending is not None and run_end - at <= _LONGEST_REST and self._begins_word(raw, at):
+            if not self._begins_word(raw, at):
+                continue
+            if is_joined:
+                yield at, HitRole.ENCODED
+            elif ending is not None and run_end - at <= _LONGEST_REST:
                 if ending.group(1) in {b"n", b"r"}:
                     yield at, HitRole.ENCODED
                 elif not _is_name(raw[at:run_end]):
