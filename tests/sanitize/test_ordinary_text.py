@@ -79,7 +79,7 @@ def test_ordinary_text_is_not_touched_but_for_what_was_judged(secrets_only: Sani
 KEPT = (
     '{"spec": {"secret": {"$ref": "#/definitions/SecretSource", "description": "Where it is"}}}',
     '{"password": {"type": ["string", "null"], "description": "12 or more", "minLength": 12}}',
-    '{"credentials": {"type": "array", "x-list-type": "atomic", "items": {"type": "string"}}}',
+    '{"credentials": {"type": "array", "x-kubernetes-list-type": "atomic", "items": {}}}',
     '"nextForwardToken": "f/3196120912244748858305587945946474234673"',
     '"LockToken": "447e55ac-2396-4c6d-b9f9-86b67c17f8b5"',
     "list-backups --starting-token abCDeFGhiJKlmnOPqrSTuvwxYZ1aBCdEFghijK7LM",
@@ -130,6 +130,16 @@ REDACTED = (
     ('secret_key = "kT4grACk2Z2suaoTjFq7Lw9x"', "kT4grACk2Z2suaoTjFq7Lw9x"),
     ('db_password = "pass{word}7x"', "pass{word}7x"),
     ("the token is kT4grACk2Z2suaoTjFq7", "kT4grACk2Z2suaoTjFq7"),
+    ('password = "{Hay5tack}"', "Hay5tack"),
+    ('{"password": "{Haystack}"}', "Haystack"),
+    ('createPassword("Hay5tack")', "Hay5tack"),
+    ("[Config::API_KEY => 'kT4grACk2Z2suaoTjFq7']", "kT4grACk2Z2suaoTjFq7"),
+    ("user: root, password: BlueHaystack, host: a", "BlueHaystack"),
+    ("password: cGFzc3dvcmQtaGF5=", "cGFzc3dvcmQtaGF5"),
+    ("PASSWORD=!@#$%^&*", "!@#$%^&*"),
+    (".password=haystackx7", "haystackx7"),
+    ('secret_key = "dev-key-for-2024"', "dev-key-for-2024"),
+    ('{"password": {"type": "string", "x-value": "Hay5tack!7x"}}', "Hay5tack!7x"),
 )
 
 

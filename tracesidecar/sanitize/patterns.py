@@ -27,7 +27,6 @@ PLACEHOLDER = re.compile(
     r"|hidden|removed|value)?[-_ a-zA-Z0-9]{0,40}>"
     r"|\[(?:redacted|filtered|masked|hidden|scrubbed|removed|sensitive)[^\]]{0,80}\]"
     r"|\[[A-Z_]{2,40}\]"
-    r"|\{[A-Za-z_][A-Za-z0-9_.]*\}\Z"
     r"|\$\{\{?[^}]{1,80}\}?\}|\$\([^)]{0,80}\)?|\$[A-Za-z_][A-Za-z0-9_]*|\{\{[^}]{0,"
     r"80}\}\}|%[A-Za-z_]+%|%\([a-z_]+\)s|%[sdvq]"
     r"|null|none|nil|undefined|true|false|amd64|arm64|yes|no|n/a|redacted|hidden|masked|required"
@@ -143,7 +142,7 @@ BARE_VALUE_REST = re.compile(rb"[^ \t,;&\"'<>\r\n`\\]+")
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 EXPRESSION_CONTINUES = re.compile(rb"[ \t]{1,4}(?:[+*/%?]|&&|\|\||==|!=|\.[ \t])[ \t]")
 TYPE_CONTINUES = re.compile(rb"[ \t]?(?:[,)\]|]|=[ \t]|\|)")
-TYPE_NAME = re.compile(r"_?(?:[A-Z]+[a-z]+){2,}|[A-Za-z_.]+=(?:None|null|nil)?")
+TYPE_NAME = re.compile(r"_?(?:[A-Z]+[a-z]+){2,}|[A-Za-z_.]+=(?:None|null|nil)")
 TEMPLATE = re.compile(
     r"(?:[A-Za-z]{2,16}[ ]){0,2}(?:[^A-Za-z0-9{}]{0,8}\{[\w.]*\})+[^A-Za-z0-9{}]{0,8}",
     re.ASCII,
@@ -151,7 +150,7 @@ TEMPLATE = re.compile(
 FLOAT = re.compile(r"[0-9]+(?:\.[0-9]+){1,3}-?")
 BEHIND_QUOTE = (", ", ") ", "), ", "];", ");")
 READS_TOKEN = re.compile(
-    r"(?:create|get|parse|read|next|find|match|expect|make|define)(?![a-z])|[\w.]{0,80}\.keys\("
+    r"(?:create|get|parse|read|next|find|match|expect|make|define)[A-Z_][A-Za-z_]{0,20}oken\b|[\w.]{0,80}\.keys\("
 )
 LABEL = re.compile(r"[^\W\d_]{2,20}(?:[ '/-][^\W\d_]{1,20}){0,6}[ ]?[?!.:*]{0,3}")
 LABEL_WORD = re.compile(r"[^\W\d_]{2,20}")

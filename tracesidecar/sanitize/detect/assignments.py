@@ -30,6 +30,7 @@ LONGEST_VALUE = 4096
 _STEPS_PER_WORD = 2
 _STEPS_PER_VALUE = 13
 _BYTES_PER_STEP = 150
+_LONGEST_NUMBER = 6
 _COMPARISONS = frozenset({"==", "!=", "===", "!=="})
 _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
 _QUOTES = b"\"'`"
@@ -130,8 +131,8 @@ class Assignments:
         operator = match.group(1).decode()
         if key_class is None or not _operator_fits(text, name_start, head, operator):
             return None
-        if operator in {":", "=>"} and text[max(0, name_start - 2) : name_start] == b"::":
-            return None  # the name of a class or module
+        if operator == ":" and text[max(0, name_start - 2) : name_start] == b"::":
+            return None  # the name of a class
         is_quoted = head[-1:] in _QUOTES
         end = _value_end(text, start, end, is_quoted=is_quoted)
         value = text[start:end].decode("utf-8", "ignore")
@@ -161,14 +162,20 @@ class Assignments:
 
         Examples: `password: "Your password"`, `self.password = new_password`.
         """
-        if key[-6:].lower() == "cookie" and value.isdigit():  # a number of an error
+        # a number of an error
+        if key[-6:].lower() == "cookie" and value.isdigit() and len(value) <= _LONGEST_NUMBER:
             return True
         # PWD in a shell is the working directory
         if key.lower() in {"pwd", "oldpwd"} and patterns.DIRECTORY.match(value) is not None:
             return True
         if is_quoted:
-            if not has_digit(value) and set(words_of(key)) <= set(words_of(value)):
-                return True  # CLIENT_SECRET = "client.secret"
+            # the name of an option: `client.secret` under CLIENT_SECRET
+            if (
+                not has_digit(value)
+                and patterns.BLANK.search(value) is None
+                and set(words_of(key)) <= set(words_of(value))
+            ):
+                return True
             return patterns.LABEL.fullmatch(value) is not None and any(
                 self._keys.classify(word) is not None for word in patterns.LABEL_WORD.findall(value)
             )
@@ -179,7 +186,7 @@ class Assignments:
                 patterns.IDENTIFIER_CHAIN.fullmatch(value) is not None and value.endswith(f".{key}")
             )
             or value.startswith(f"{key}.")
-            or ("." in key and value.rpartition(".")[0] == key.rpartition(".")[0])
+            or (key.rpartition(".")[0] and value.rpartition(".")[0] == key.rpartition(".")[0])
         ):
             return True
         if value.isupper() and value.lower() in words_of(key):  # csrf_impl: CSRF
@@ -246,13 +253,19 @@ def _is_code(
         return True
     if not is_quoted and value.isalpha() and patterns.EXPRESSION_CONTINUES.match(text, end):
         return True
-    if is_quoted and (
-        value.startswith(patterns.BEHIND_QUOTE)  # the quote ended a string, it began none
-        or patterns.TEMPLATE.fullmatch(value) is not None
-        or patterns.SCHEME.fullmatch(f"{value} ") is not None
+    if (
+        is_quoted
+        and (
+            value.startswith(patterns.BEHIND_QUOTE)  # the quote ended a string, it began none
+            or (
+                patterns.TEMPLATE.fullmatch(value) is not None
+                and (head[-2:-1] in {b"f", b"F"} or text[end + 1 : end + 8] == b".format")
+            )
+            or patterns.SCHEME.fullmatch(f"{value} ") is not None
+        )
     ):
         return True
-    if not is_quoted and operator == ":" and _is_type(text, value, end):
+    if not is_quoted and operator == ":" and _is_type(text, head, value, end):
         return True
     if operator == "(" and patterns.READS_TOKEN.match(head.decode("utf-8", "ignore")) is not None:
         return True
@@ -286,10 +299,13 @@ def _is_compared_name(value: str) -> bool:
     return patterns.IDENTIFIER.fullmatch(name) is not None or is_identifier_chain(name)
 
 
-def _is_type(text: bytes, value: str, end: int) -> bool:
+def _is_type(text: bytes, head: bytes, value: str, end: int) -> bool:
     """Return True for the type of a parameter: `key: PrivateKeyTypes, `, `:type key: ~a.Key`."""
     if is_identifier_chain(value.removeprefix("~")):
         return True
+    is_password = b"pass" in head.lower() or b"pwd" in head.lower()  # its type is a string
+    if is_password and "password" not in value.lower():
+        return False
     return patterns.TYPE_NAME.fullmatch(value) is not None and (
         "=" in value or patterns.TYPE_CONTINUES.match(text, end) is not None
     )
@@ -320,7 +336,7 @@ def _may_be_key(key: str, value: str) -> bool:
     """Return False for a short quoted word that names a field: `sort_key = "name"`."""
     if words_of(key)[-1:] != ("key",):
         return True
-    if _is_slug_of_words(value):  # "license_key": "bsd-2-clause"
+    if words_of(key)[-2:] == ("license", "key") and _is_slug_of_words(value):  # `bsd-2-clause`
         return False
     return len(value) >= 8 and (
         len(value) >= 20

@@ -140,7 +140,7 @@ class _TreeWalk:
                 key = self._without_secrets(name)
             else:
                 key = name
-            is_described = described and (name in described or name.startswith("x-"))
+            is_described = described and (name in described or name.startswith("x-kubernetes-"))
             below = _NOTHING_INHERITED if is_described else self._below(key, under, present)
             if isinstance(value, str):
                 start, end = self._next()

@@ -126,7 +126,7 @@ def is_secret(value: str, key_class: KeyClass, *, quoted: bool = True, operator:
     what stands between the key and a value that is not quoted.
     """
     text = value.strip()
-    if not text or is_placeholder(text) or text.casefold() in _LABELS or text.startswith("arn:"):
+    if not text or is_placeholder(text) or text.casefold() in _LABELS or text.startswith("arn:aws"):
         return False
     if len(text) < 3 and not text.isalnum() and not text.isascii():  # "fortune_cookie": an emoji
         return False
@@ -171,7 +171,7 @@ def _is_more_than_code(text: str, operator: str) -> bool:
         or text.endswith(("(", "{", "["))
     ):
         return False
-    if not any(map(str.isalnum, text)):  # a part of an expression
+    if len(text) <= 5 and not any(map(str.isalnum, text)):  # a part of an expression
         return False
     if patterns.CODE_START.match(text + " ") is not None and not has_digit(text):
         return False
