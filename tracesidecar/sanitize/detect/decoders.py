@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.engine import Re2Pattern
 from tracesidecar.sanitize.markers import Span
 
 LARGEST_RATIO = 16
@@ -216,6 +217,16 @@ DECODERS: tuple[TextDecoder, ...] = (
     TextDecoder(patterns.UNICODE_ESCAPES, _unicode, "\\u"),
     TextDecoder(patterns.BYTE_ESCAPES, _bytes, "\\x"),
     TextDecoder(patterns.PERCENT_RUN, _percent, "%"),
+    TextDecoder(patterns.QUOTED_PRINTABLE, _decode_quoted_printable, "="),
+    TextDecoder(patterns.ENTITY, _entity, "&"),
+    TextDecoder(patterns.ANSI, _remove, "\x1b"),
+    TextDecoder(patterns.OVERSTRUCK, _remove, "\x08"),
+    TextDecoder(patterns.INVISIBLE, _remove, None),
+    TextDecoder(patterns.COMPATIBLE, _compatible, ""),
+)
+"""They run in this order, each on the result of the one before."""
+
+DUMP_DECODERS: tuple[TextDecoder, ...] = (
     TextDecoder(patterns.XXD_LINE, _decode_hex, "00000"),
     TextDecoder(patterns.HEXDUMP_LINE, _decode_hex, "00000"),
     TextDecoder(patterns.WORD_DUMP_LINE, _decode_words, "00000"),
@@ -225,14 +236,15 @@ DECODERS: tuple[TextDecoder, ...] = (
     TextDecoder(patterns.CHR_CALL, _decode_call, "("),
     TextDecoder(patterns.OCTAL_ESCAPES, _decode_octal, "\\"),
     TextDecoder(patterns.JOINED_LITERALS, _remove, None),
-    TextDecoder(patterns.QUOTED_PRINTABLE, _decode_quoted_printable, "="),
-    TextDecoder(patterns.ENTITY, _entity, "&"),
-    TextDecoder(patterns.ANSI, _remove, "\x1b"),
-    TextDecoder(patterns.OVERSTRUCK, _remove, "\x08"),
-    TextDecoder(patterns.INVISIBLE, _remove, None),
-    TextDecoder(patterns.COMPATIBLE, _compatible, ""),
 )
-"""They run in this order, each on the result of the one before."""
+"""They run before the others, on a text in which `DUMP_SIGN` matches."""
+
+DUMP_SIGN = Re2Pattern(
+    r"(?m)^[ \t]{0,8}[0-9A-Fa-f]{6,8}:?[ ]{1,3}[0-9A-Fa-f]{2}|^[0-7]{7}[ ]{3}[^ ][ ]{3}"
+    r"|[0-9]{2,3},[ ]?[0-9]{2,3},[ ]?[0-9]{2,3},[ ]?[0-9]{2,3},"
+    r"|0x[0-9A-Fa-f]{2},[ ]?0x|(?i:chr)\([0-9]{2,3}\)[ ]?[.+&]|\\[01][0-7]{2}\\+[01][0-7]{2}"
+    r"|" + patterns.JOINT
+)
 
 
 class TooLargeToUnpack(Exception):

@@ -10,6 +10,8 @@ from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect.decoders import (
     DECODERS,
+    DUMP_DECODERS,
+    DUMP_SIGN,
     DecodedText,
     TooLargeToUnpack,
     base64_content,
@@ -76,7 +78,8 @@ class EncodedText:
         for _ in range(_ROUNDS):
             self._budget.spend(len(source) // _CHARACTERS_PER_STEP)
             count = len(layers)
-            for decoder in DECODERS:
+            has_dump = DUMP_SIGN.search(source.encode("utf-8", "replace")) is not None
+            for decoder in (*DUMP_DECODERS, *DECODERS) if has_dump else DECODERS:
                 decoded = decode_text(decoder, source)
                 if decoded is not None:
                     self._budget.spend(_STEPS_PER_PIECE * decoded.count)

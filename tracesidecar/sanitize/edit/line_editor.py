@@ -13,6 +13,7 @@ from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect import Detector, EncodedText
 from tracesidecar.sanitize.edit.edits import Edit, EditedLine, splice
+from tracesidecar.sanitize.engine import Re2Pattern
 from tracesidecar.sanitize.escapes import decode_escapes, raw_offsets
 from tracesidecar.sanitize.markers import Marker, Span, merge_spans
 from tracesidecar.sanitize.rules import AllowedPaths, KeyClass, KeyMatcher, is_secret
@@ -23,6 +24,7 @@ DEEPEST_NEST = 8
 replaced whole."""
 TOO_DEEP_RULE = "too-deep"
 
+_JOINT = Re2Pattern(patterns.JOINT)
 _STEPS_PER_STRING = 6
 _STEPS_PER_SPAN = 4
 _SHORT_TEXT = 48
@@ -222,7 +224,7 @@ class LineEditor:
 def _may_be_encoded(content: bytes) -> bool:
     if b"\\u" in content or (b"&" in content and patterns.NAMED_ENTITY.search(content) is not None):
         return True
-    if patterns.JOINED_SIGN.search(content) is not None:
+    if _JOINT.search(content) is not None:
         return True
     return b"%" in content and patterns.PERCENT_EQUALS.search(content) is not None
 

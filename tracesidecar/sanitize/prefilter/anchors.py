@@ -381,11 +381,12 @@ def base64_text_anchor(groups: int = 5) -> Anchor:
     quad = (
         characters(range(8, 32), 0) + characters(None, 8) + characters(None, 2) + "[A-Za-z0-9+/_-]"
     )
-    return Anchor(
-        "base64",
-        HitRole.ENCODED,
-        (f"(?:{quad}){{{groups}}}", _HEX_OF_TEXT, _BASE32_OF_TEXT, _BASE64_OF_UTF16),
-    )
+    return Anchor("base64", HitRole.ENCODED, (f"(?:{quad}){{{groups}}}",))
+
+
+def make_encoding_anchor() -> Anchor:
+    """Return the anchor on hex, base32 and base64 of UTF-16, of printable ASCII."""
+    return Anchor("encoded", HitRole.ENCODED, (_HEX_OF_TEXT, _BASE32_OF_TEXT, _BASE64_OF_UTF16))
 
 
 _HEX_OF_TEXT = "(?:[2-7][0-9A-Fa-f]){18}"

@@ -24,7 +24,11 @@ _DENSE_PARTS = 8
 
 
 class Base64Runs:
-    """Finds base64 of printable ASCII; its hits carry the given id."""
+    """Finds base64 of printable ASCII; its hits carry the given id.
+
+    Hex, base32 and base64 of UTF-16 are found in runs too, but not in dense parts: to look for them
+    in pictures would cost as much again.
+    """
 
     def __init__(self, engine: ScanEngine, hit_id: int) -> None:
         gate = [ScanPattern(0, anchors.BASE64_RUN)]
@@ -37,11 +41,15 @@ class Base64Runs:
             "base64-text",
             [ScanPattern(hit_id, pattern) for pattern in anchors.base64_text_anchor().patterns],
         )
+        self._others = engine.compile(
+            "encoded-text",
+            [ScanPattern(hit_id, pattern) for pattern in anchors.make_encoding_anchor().patterns],
+        )
 
     def find_hits(self, data: bytes) -> list[Hit]:
         """Return where runs in the data encode text; raise TooManyHits like any scanner."""
         if self._gate is None:
-            return self._text.find_hits(data)
+            return [*self._text.find_hits(data), *self._others.find_hits(data)]
         found: list[Hit] = []
         start = 0
         while start < len(data):
@@ -60,7 +68,8 @@ class Base64Runs:
 
     def _hits_in_runs(self, data: bytes, runs: list[tuple[int, int]]) -> list[Hit]:
         """Scan all runs at once, joined by newlines."""
-        hits = self._text.find_hits(b"\n".join([data[start:end] for start, end in runs]))
+        joined = b"\n".join([data[start:end] for start, end in runs])
+        hits = [*self._text.find_hits(joined), *self._others.find_hits(joined)]
         if not hits:
             return []
         joined_ends = list(accumulate(end - start + 1 for start, end in runs))
