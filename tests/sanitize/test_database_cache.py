@@ -160,7 +160,7 @@ def test_the_databases_do_not_depend_on_the_order_of_sets(
 
 
 KEY = b"k" * 32
-POISONED = ("anchors", "base64-runs", "base64-text", "rules", "runs", "words")
+POISONED = ("anchors", "base64-runs", "base64-text", "encoded-text", "rules", "runs", "words")
 
 
 @pytest.fixture

@@ -97,7 +97,10 @@ class PartlyBlindEngine(Re2Engine):
 
 GATE = "base64-runs"
 """RE2 needs no gate before the slow automaton."""
-DATABASES = ("anchors", "base64-runs", "base64-text", "numeric", "rules", "runs", "words")
+DATABASES = (
+    *("anchors", "base64-runs", "base64-text", "encoded-text"),
+    *("numeric", "rules", "runs", "words"),
+)
 
 
 @pytest.mark.parametrize(

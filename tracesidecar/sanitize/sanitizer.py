@@ -37,7 +37,7 @@ from tracesidecar.sanitize.validate import (
     validate_documents,
 )
 
-REVISION = 18
+REVISION = 20
 """Raise this with each change of this package that changes what is redacted or how it is marked."""
 
 _MOST_NAMED = 5

@@ -90,6 +90,7 @@ def _line(name: str, document: object, *secrets: str) -> PlantedLine:
 
 def _encodings_of(name: str, text: str) -> Iterator[PlantedLine]:
     encoded = base64.b64encode(text.encode()).decode()
+    hexadecimal = f"{_FILLER[:10]}{text} {_FILLER[:10]}".encode().hex()
     long = base64.b64encode(f"{_FILLER}{text} {_FILLER}".encode()).decode()
     escaped = "".join(f"\\u{ord(c):04x}" for c in text)
     percent = "".join(f"%{byte:02x}" for byte in text.encode())
@@ -100,6 +101,8 @@ def _encodings_of(name: str, text: str) -> Iterator[PlantedLine]:
     yield PlantedLine(f"{name}: escaped", escaped_line.encode(), (text, escaped))
     yield _line(f"{name}: percent", {"out": percent}, percent)
     yield _line(f"{name}: base64", {"d": encoded}, encoded)
+    if text.isascii() and "\n" not in text:
+        yield _line(f"{name}: hex", {"d": hexadecimal}, hexadecimal)
     yield _line(f"{name}: long base64", {"d": long}, long)
 
 
